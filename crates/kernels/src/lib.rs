@@ -1,0 +1,17 @@
+//! Numeric kernels for convolutional networks on the CPU.
+//!
+//! Everything here works on plain `f32` slices in NHWC order and on shapes given in letters:
+//! `N` images, `H` rows, `W` columns, `C` input channels, `K` output channels. A forward pass stands
+//! beside its gradients. The crate knows nothing of networks or files.
+//!
+//! Each kernel takes an [`Isa`], the proof that the CPU has the instructions it is about to run, and
+//! is cut into tasks by shape alone, so that the bits of a result do not depend on the number of
+//! threads. All `unsafe` code of the project is in this crate.
+
+mod aligned;
+mod isa;
+pub mod simd;
+pub mod threads;
+
+pub use aligned::AlignedVec;
+pub use isa::Isa;

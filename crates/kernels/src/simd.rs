@@ -1,0 +1,108 @@
+//! The vectors that kernels are written in: one trait, an implementation for each instruction set.
+//!
+//! A value of an implementing type is a token: its constructor checks the CPU, so the operations can be
+//! safe functions. The bodies are `#[inline(always)]`, and the feature is switched on by the shim in
+//! [`crate::Isa::run`], the only caller.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
+#[cfg(target_arch = "x86_64")]
+pub use x86::{Avx2, Avx512};
+
+/// A computation that can be compiled for any instruction set.
+pub trait SimdOp {
+    /// What it returns.
+    type Output;
+    /// Does the work. Must be marked `#[inline(always)]`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Operations on vectors of `f32`.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// A vector of [`Simd::LANES`] numbers.
+    type V: Copy;
+    /// Numbers in a vector.
+    const LANES: usize;
+    /// Rows of the matrix product's register tile.
+    const MR: usize;
+    /// Vectors in a row of the matrix product's register tile.
+    const NV: usize;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+    /// Reads a vector.
+    ///
+    /// # Safety
+    /// `p` must be valid for reading `LANES` numbers.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+    /// Writes a vector.
+    ///
+    /// # Safety
+    /// `p` must be valid for writing `LANES` numbers.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+    /// `a * b + c`, rounded once where the hardware does so.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a + b`
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a - b`
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b`
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane-wise maximum.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a * b + c` on single numbers, with the rounding of [`Simd::mul_add`]; loops of it vectorise.
+    fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32;
+    /// Asks the cache for the line at `p`; never faults.
+    #[inline(always)]
+    fn prefetch(self, _p: *const f32) {}
+}
+
+/// Plain Rust, for CPUs without a listed instruction set and for checking the others.
+#[derive(Clone, Copy, Debug)]
+pub struct Portable;
+
+impl Simd for Portable {
+    type V = [f32; 4];
+    const LANES: usize = 4;
+    const MR: usize = 4;
+    const NV: usize = 2;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> [f32; 4] {
+        // SAFETY: the caller promises four readable numbers.
+        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: [f32; 4]) {
+        // SAFETY: the caller promises four writable numbers.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    fn mul_add(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] + b[i])
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}

@@ -1,0 +1,91 @@
+//! AVX2 with FMA, and AVX-512.
+
+use super::Simd;
+use std::arch::x86_64::*;
+
+macro_rules! x86_simd {
+    ($(#[$doc:meta])* $name:ident, $vec:ty, $lanes:expr, $mr:expr, $nv:expr, [$($feature:tt),*],
+     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub struct $name(());
+
+        impl $name {
+            /// The token, if the CPU has the instructions.
+            #[inline]
+            pub fn detect() -> Option<$name> {
+                ($(is_x86_feature_detected!($feature))&&*).then_some($name(()))
+            }
+        }
+
+        impl Simd for $name {
+            type V = $vec;
+            const LANES: usize = $lanes;
+            const MR: usize = $mr;
+            const NV: usize = $nv;
+
+            #[inline(always)]
+            fn splat(self, x: f32) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $splat(x) }
+            }
+            #[inline(always)]
+            unsafe fn load(self, p: *const f32) -> $vec {
+                // SAFETY: the token proves the feature; the caller promises the memory.
+                unsafe { $load(p) }
+            }
+            #[inline(always)]
+            unsafe fn store(self, p: *mut f32, v: $vec) {
+                // SAFETY: the token proves the feature; the caller promises the memory.
+                unsafe { $store(p, v) }
+            }
+            #[inline(always)]
+            fn mul_add(self, a: $vec, b: $vec, c: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $fma(a, b, c) }
+            }
+            #[inline(always)]
+            fn add(self, a: $vec, b: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $add(a, b) }
+            }
+            #[inline(always)]
+            fn sub(self, a: $vec, b: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $sub(a, b) }
+            }
+            #[inline(always)]
+            fn mul(self, a: $vec, b: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $mul(a, b) }
+            }
+            #[inline(always)]
+            fn max(self, a: $vec, b: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $max(a, b) }
+            }
+            #[inline(always)]
+            fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
+                a.mul_add(b, c)
+            }
+            #[inline(always)]
+            fn prefetch(self, p: *const f32) {
+                // SAFETY: a prefetch of any address is harmless.
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+            }
+        }
+    };
+}
+
+x86_simd!(
+    /// Eight lanes; the register tile is 6 x 16.
+    Avx2, __m256, 8, 6, 2, ["avx2", "fma"],
+    _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps,
+    _mm256_mul_ps, _mm256_max_ps
+);
+x86_simd!(
+    /// Sixteen lanes; the register tile is 14 x 32.
+    Avx512, __m512, 16, 14, 2, ["avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"],
+    _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps,
+    _mm512_mul_ps, _mm512_max_ps
+);
