@@ -3,6 +3,9 @@
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 
+/// Size of a large page. Buffers from this size on start at a multiple of it.
+const HUGE: usize = 2 << 20;
+
 /// A fixed-length `f32` buffer that starts at a cache line (64 bytes) and at zero.
 pub struct AlignedVec {
     ptr: *mut f32,
@@ -26,12 +29,19 @@ impl AlignedVec {
         if ptr.is_null() {
             handle_alloc_error(layout);
         }
+        #[cfg(target_os = "linux")]
+        if layout.size() >= HUGE {
+            // Large pages spare the page-table walks of strided access. Advice only: its failure is harmless.
+            // SAFETY: the range is the allocation, and the advice does not change its content.
+            unsafe { libc::madvise(ptr.cast(), layout.size(), libc::MADV_HUGEPAGE) };
+        }
         AlignedVec { ptr, len }
     }
 
     fn layout(len: usize) -> Layout {
         let bytes = len.checked_mul(4).expect("a buffer fits the address space");
-        Layout::from_size_align(bytes, 64).expect("a buffer fits the address space")
+        let align = if bytes >= HUGE { HUGE } else { 64 };
+        Layout::from_size_align(bytes, align).expect("a buffer fits the address space")
     }
 }
 

@@ -9,9 +9,13 @@
 //! threads. All `unsafe` code of the project is in this crate.
 
 mod aligned;
+mod conv;
+mod gemm;
 mod isa;
+mod scratch;
 pub mod simd;
 pub mod threads;
 
 pub use aligned::AlignedVec;
+pub use conv::{Conv2d, Conv2dShape};
 pub use isa::Isa;

@@ -18,7 +18,7 @@ pub trait SimdOp {
 }
 
 /// Operations on vectors of `f32`.
-pub trait Simd: Copy + Send + Sync + 'static {
+pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     /// A vector of [`Simd::LANES`] numbers.
     type V: Copy;
     /// Numbers in a vector.

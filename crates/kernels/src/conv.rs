@@ -1,0 +1,185 @@
+//! 2-D convolution: forward, gradient of the input, gradient of the weights.
+//!
+//! A fully connected layer is the convolution whose kernel covers its input, so that weights in PyTorch's
+//! order (`K, C, R, S`, or `K, C * H * W` after a flatten) fit activations in NHWC order as they are.
+//!
+//! Which algorithm runs is a function of `C`, `K`, `H`, `W`, the kernel and the instruction set: never of the
+//! number of images or of threads.
+
+mod direct;
+mod gather;
+mod pack;
+mod shape;
+mod weight_grad;
+mod winograd;
+
+#[cfg(test)]
+mod tests;
+
+pub use shape::Conv2dShape;
+
+use crate::Isa;
+use direct::{PanelWidth, Product};
+use gather::Gather;
+use winograd::Pass;
+
+/// A convolution of one shape on one instruction set.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv2d {
+    isa: Isa,
+    shape: Conv2dShape,
+}
+
+impl Conv2d {
+    /// A convolution of this shape. Cheap: weights are packed apart.
+    ///
+    /// # Panics
+    /// When a side of the kernel or a stride is 0.
+    pub fn new(isa: Isa, shape: Conv2dShape) -> Conv2d {
+        assert!(shape.kernel.iter().chain(&shape.stride).all(|&x| x > 0), "no empty kernel or stride");
+        Conv2d { isa, shape }
+    }
+
+    /// The sizes.
+    pub fn shape(&self) -> &Conv2dShape {
+        &self.shape
+    }
+
+    /// Length of the weights that [`Conv2d::forward`] takes.
+    pub fn packed_forward_len(&self) -> usize {
+        let s = &self.shape;
+        if winograd::applies(s, Pass::Forward) {
+            return winograd::packed_len(self.isa, s.c, s.k);
+        }
+        direct::packed_len(self.isa, s.taps() * s.c, s.k)
+    }
+
+    /// Packs weights (`K, C, R, S`) for [`Conv2d::forward`].
+    ///
+    /// # Panics
+    /// When a slice has another length than it should.
+    pub fn pack_forward(&self, weight: &[f32], packed: &mut [f32]) {
+        let s = &self.shape;
+        assert_eq!(weight.len(), s.weight_len());
+        assert_eq!(packed.len(), self.packed_forward_len());
+        if winograd::applies(s, Pass::Forward) {
+            return winograd::pack(self.isa, s, weight, Pass::Forward, packed);
+        }
+        pack::forward(s, weight, self.isa.run(PanelWidth), packed);
+    }
+
+    /// Length of the weights that [`Conv2d::input_grad`] takes.
+    pub fn packed_input_grad_len(&self) -> usize {
+        let s = &self.shape;
+        if s.is_full() {
+            return direct::packed_len(self.isa, s.k, s.taps() * s.c);
+        }
+        if winograd::applies(s, Pass::InputGrad) {
+            return winograd::packed_len(self.isa, s.k, s.c);
+        }
+        direct::packed_len(self.isa, s.taps() * s.k, s.c)
+    }
+
+    /// Packs weights (`K, C, R, S`) for [`Conv2d::input_grad`].
+    ///
+    /// # Panics
+    /// When a slice has another length than it should.
+    pub fn pack_input_grad(&self, weight: &[f32], packed: &mut [f32]) {
+        let s = &self.shape;
+        assert_eq!(weight.len(), s.weight_len());
+        assert_eq!(packed.len(), self.packed_input_grad_len());
+        if s.is_full() {
+            return pack::full_input_grad(s, weight, self.isa.run(PanelWidth), packed);
+        }
+        if winograd::applies(s, Pass::InputGrad) {
+            return winograd::pack(self.isa, s, weight, Pass::InputGrad, packed);
+        }
+        pack::input_grad(s, weight, self.isa.run(PanelWidth), packed);
+    }
+
+    /// `y = conv(x) (+ bias) (, ReLU)`: `x` is `N, H, W, C`, `y` is `N, out_h, out_w, K`.
+    ///
+    /// # Panics
+    /// When a slice has another length than it should.
+    pub fn forward(&self, x: &[f32], packed: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+        let s = &self.shape;
+        assert_eq!(x.len(), s.input_len());
+        assert_eq!(y.len(), s.output_len());
+        assert!(bias.is_none_or(|b| b.len() == s.k));
+        if winograd::applies(s, Pass::Forward) {
+            return winograd::forward(self.isa, s, x, packed, bias, relu, y);
+        }
+        let (gather, rows) = match s.is_full() {
+            true => (Gather::matrix(s.taps() * s.c), s.n),
+            false => (Gather::forward(s), s.n * s.out_h() * s.out_w()),
+        };
+        Product { isa: self.isa, gather, source: x, rows, columns: s.k, packed, bias, relu }.run(y);
+    }
+
+    /// The gradient of the input from the gradient of the output.
+    ///
+    /// # Panics
+    /// When a slice has another length than it should.
+    pub fn input_grad(&self, dy: &[f32], packed: &[f32], dx: &mut [f32]) {
+        let s = &self.shape;
+        assert_eq!(dy.len(), s.output_len());
+        assert_eq!(dx.len(), s.input_len());
+        if s.is_full() {
+            let gather = Gather::matrix(s.k);
+            let columns = s.taps() * s.c;
+            let product = Product {
+                isa: self.isa,
+                gather,
+                source: dy,
+                rows: s.n,
+                columns,
+                packed,
+                bias: None,
+                relu: false,
+            };
+            return product.run(dx);
+        }
+        if winograd::applies(s, Pass::InputGrad) {
+            return winograd::input_grad(self.isa, s, dy, packed, dx);
+        }
+        let (gather, rows) = (Gather::input_grad(s), s.n * s.h * s.w);
+        let product = Product {
+            isa: self.isa,
+            gather,
+            source: dy,
+            rows,
+            columns: s.c,
+            packed,
+            bias: None,
+            relu: false,
+        };
+        product.run(dx);
+    }
+
+    /// The gradient of the weights (`K, C, R, S`), written over `dw` or added to it.
+    ///
+    /// # Panics
+    /// When a slice has another length than it should.
+    pub fn weight_grad(&self, x: &[f32], dy: &[f32], dw: &mut [f32], accumulate: bool) {
+        let s = &self.shape;
+        assert_eq!(x.len(), s.input_len());
+        assert_eq!(dy.len(), s.output_len());
+        assert_eq!(dw.len(), s.weight_len());
+        weight_grad::run(self.isa, s, x, dy, dw, accumulate);
+    }
+
+    /// Most working memory of any of the passes on the current number of threads, in bytes.
+    pub fn scratch_bytes(&self) -> usize {
+        let s = &self.shape;
+        let (task, shared) = weight_grad::scratch(self.isa, s);
+        let mut most = task.max(direct::SCRATCH);
+        let mut all = shared;
+        for pass in [Pass::Forward, Pass::InputGrad] {
+            if winograd::applies(s, pass) {
+                let (task, shared) = winograd::scratch(self.isa, s, pass);
+                (most, all) = (most.max(task), all.max(shared));
+            }
+        }
+        4 * (most * crate::threads::current_threads() + all)
+    }
+}

@@ -1,0 +1,208 @@
+//! Every pass against plain loops in f64.
+
+use super::*;
+use crate::threads::Pool;
+
+/// A number in [-1, 1) that depends on `i` alone.
+fn noise(i: usize, salt: u64) -> f32 {
+    let mut z = (i as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(salt << 32);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+fn random(len: usize, salt: u64) -> Vec<f32> {
+    (0..len).map(|i| noise(i, salt)).collect()
+}
+
+/// Calls `f(index in x, index in w, index in y)` for every product of the convolution.
+fn each_product(s: &Conv2dShape, mut f: impl FnMut(usize, usize, usize)) {
+    for n in 0..s.n {
+        for (oy, ox) in (0..s.out_h()).flat_map(|y| (0..s.out_w()).map(move |x| (y, x))) {
+            for (r, q) in (0..s.kernel[0]).flat_map(|r| (0..s.kernel[1]).map(move |q| (r, q))) {
+                let y = (oy * s.stride[0] + r).wrapping_sub(s.padding[0]);
+                let x = (ox * s.stride[1] + q).wrapping_sub(s.padding[1]);
+                if y >= s.h || x >= s.w {
+                    continue;
+                }
+                for k in 0..s.k {
+                    for c in 0..s.c {
+                        f(
+                            ((n * s.h + y) * s.w + x) * s.c + c,
+                            ((k * s.c + c) * s.kernel[0] + r) * s.kernel[1] + q,
+                            ((n * s.out_h() + oy) * s.out_w() + ox) * s.k + k,
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Root of the mean squared difference over the root of the mean square.
+fn error(got: &[f32], want: &[f64]) -> f64 {
+    assert_eq!(got.len(), want.len());
+    let size: f64 = want.iter().map(|x| x * x).sum();
+    let off: f64 = got.iter().zip(want).map(|(&a, b)| (a as f64 - b).powi(2)).sum();
+    if size == 0.0 { off } else { (off / size).sqrt() }
+}
+
+struct Results {
+    y: Vec<f32>,
+    dx: Vec<f32>,
+    dw: Vec<f32>,
+}
+
+fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
+    let conv = Conv2d::new(isa, s);
+    let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
+    let bias = random(s.k, 4);
+    let mut packed = vec![f32::NAN; conv.packed_forward_len()];
+    conv.pack_forward(&w, &mut packed);
+    let mut y = vec![f32::NAN; s.output_len()];
+    conv.forward(&x, &packed, Some(&bias), relu, &mut y);
+    let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
+    conv.pack_input_grad(&w, &mut packed);
+    let mut dx = vec![f32::NAN; s.input_len()];
+    conv.input_grad(&dy, &packed, &mut dx);
+    let mut dw = vec![f32::NAN; s.weight_len()];
+    conv.weight_grad(&x, &dy, &mut dw, false);
+    Results { y, dx, dw }
+}
+
+fn check(s: Conv2dShape) {
+    let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
+    let bias = random(s.k, 4);
+    let mut y: Vec<f64> = (0..s.output_len()).map(|i| bias[i % s.k] as f64).collect();
+    let (mut dx, mut dw) = (vec![0.0f64; s.input_len()], vec![0.0f64; s.weight_len()]);
+    each_product(&s, |i, j, o| {
+        y[o] += x[i] as f64 * w[j] as f64;
+        dx[i] += w[j] as f64 * dy[o] as f64;
+        dw[j] += x[i] as f64 * dy[o] as f64;
+    });
+    for isa in Isa::available() {
+        for relu in [false, true] {
+            let got = compute(isa, s, relu);
+            let want: Vec<f64> = y.iter().map(|&v| if relu { v.max(0.0) } else { v }).collect();
+            assert!(
+                error(&got.y, &want) < 2.5e-6,
+                "forward {} of {s:?}, {}",
+                error(&got.y, &want),
+                isa.name()
+            );
+            assert!(error(&got.dx, &dx) < 6e-6, "dx {} of {s:?}, {}", error(&got.dx, &dx), isa.name());
+            assert!(error(&got.dw, &dw) < 6e-6, "dw {} of {s:?}, {}", error(&got.dw, &dw), isa.name());
+            let mut twice = got.dw.clone();
+            Conv2d::new(isa, s).weight_grad(&x, &dy, &mut twice, true);
+            assert!(twice.iter().zip(&got.dw).all(|(a, b)| (a - 2.0 * b).abs() <= 1e-5 * b.abs().max(1.0)));
+        }
+    }
+}
+
+fn shape(
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    k: usize,
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+) -> Conv2dShape {
+    Conv2dShape { n, h, w, c, k, kernel: [kernel; 2], stride: [stride; 2], padding: [pad; 2] }
+}
+
+#[test]
+fn vgg_like_shapes_match_the_plain_loops() {
+    for (n, h, w, c, k) in
+        [(1, 8, 8, 16, 16), (2, 9, 7, 16, 48), (1, 13, 16, 32, 16), (3, 4, 4, 64, 80), (1, 5, 6, 272, 32)]
+    {
+        check(shape(n, h, w, c, k, 3, 1, 1));
+    }
+    check(shape(2, 12, 12, 3, 64, 3, 1, 1));
+    check(shape(1, 6, 5, 17, 23, 3, 1, 1));
+}
+
+#[test]
+fn many_tiles_take_the_fused_form() {
+    check(shape(2, 84, 77, 16, 16, 3, 1, 1));
+}
+
+#[test]
+fn other_kernels_strides_and_paddings_match_the_plain_loops() {
+    for (kernel, stride, pad) in [
+        (1, 1, 0),
+        (1, 2, 0),
+        (2, 2, 0),
+        (3, 1, 0),
+        (3, 2, 1),
+        (3, 1, 2),
+        (5, 3, 2),
+        (7, 1, 3),
+        (7, 1, 0),
+        (3, 1, 5),
+    ] {
+        for (c, k) in [(1, 1), (3, 7), (8, 15), (16, 16), (31, 33)] {
+            check(shape(2, 11, 9, c, k, kernel, stride, pad));
+        }
+    }
+    let uneven =
+        Conv2dShape { kernel: [3, 2], stride: [2, 1], padding: [0, 1], ..shape(1, 9, 8, 5, 6, 1, 1, 0) };
+    check(uneven);
+}
+
+#[test]
+fn fully_connected_layers_match_the_plain_loops() {
+    for (h, w, c, k) in [(1, 1, 37, 5), (4, 4, 16, 50), (2, 3, 7, 1), (1, 1, 512, 300)] {
+        for n in [1, 2, 13] {
+            let s = Conv2dShape { kernel: [h, w], ..shape(n, h, w, c, k, 1, 1, 0) };
+            check(s);
+        }
+    }
+}
+
+#[test]
+fn empty_shapes_do_nothing() {
+    check(shape(0, 8, 8, 16, 16, 3, 1, 1));
+    check(shape(1, 2, 2, 3, 4, 5, 1, 0));
+    check(shape(1, 1, 1, 1, 1, 1, 1, 0));
+}
+
+#[test]
+fn results_do_not_depend_on_threads_or_batch() {
+    for s in [
+        shape(5, 20, 20, 32, 64, 3, 1, 1),
+        shape(2, 40, 41, 16, 16, 3, 1, 1),
+        shape(4, 9, 9, 24, 10, 5, 2, 1),
+    ] {
+        for isa in Isa::available() {
+            let one = Pool::new(1).install(|| compute(isa, s, true));
+            for threads in [2, 3, 8] {
+                let many = Pool::new(threads).install(|| compute(isa, s, true));
+                assert!(
+                    one.y == many.y && one.dx == many.dx && one.dw == many.dw,
+                    "{threads} threads, {s:?}"
+                );
+            }
+            let first = compute(isa, Conv2dShape { n: 1, ..s }, true);
+            assert!(first.y == one.y[..first.y.len()] && first.dx == one.dx[..first.dx.len()]);
+        }
+    }
+}
+
+#[test]
+fn nan_in_the_input_reaches_the_output_through_relu() {
+    for (c, k) in [(3, 4), (16, 16)] {
+        let s = shape(1, 8, 8, c, k, 3, 1, 1);
+        for isa in Isa::available() {
+            let conv = Conv2d::new(isa, s);
+            let mut packed = vec![0.0; conv.packed_forward_len()];
+            conv.pack_forward(&vec![1.0; s.weight_len()], &mut packed);
+            let mut x = vec![0.0; s.input_len()];
+            x[0] = f32::NAN;
+            let mut y = vec![0.0; s.output_len()];
+            conv.forward(&x, &packed, None, true, &mut y);
+            assert!(y[0].is_nan(), "{}", isa.name());
+        }
+    }
+}

@@ -1,0 +1,491 @@
+//! 3x3 convolution by F(4x4, 3x3): a quarter of the multiplications.
+//!
+//! Tiles of 6x6 inputs are transformed, multiplied with transformed weights as 36 matrix products over the
+//! channels, and transformed back into 4x4 outputs (Lavin and Gray 2016). Where there are many tiles, a task
+//! does all three for a block of tiles, so that the transformed numbers stay in its cache; where there are few,
+//! each step is spread over all cores, so that the weights are read once. Both add in the same order.
+
+mod transform;
+
+use super::direct::PanelWidth;
+use super::shape::Conv2dShape;
+use crate::Isa;
+use crate::gemm::{KC, TileArgs, panel_width, row_stride, tile_with_stride};
+use crate::scratch::with_scratch;
+use crate::simd::{Simd, SimdOp};
+use crate::threads::{SharedMut, parallel_for};
+
+/// Points of a tile.
+const POINTS: usize = 36;
+/// Output channels that are multiplied and transformed back together.
+const KB: usize = 64;
+/// Tiles of a fused task, about.
+const TILES: usize = 48;
+/// Tiles of a step of the spread form.
+const STEP: usize = 240;
+/// From so many tiles on, tasks are fused.
+const MANY: usize = 16 * TILES;
+/// Most input channels.
+const MOST: usize = 1024;
+
+static ZEROS: [f32; MOST] = [0.0; MOST];
+
+/// Which of the two convolutions is computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// The output from the input.
+    Forward,
+    /// The input's gradient from the output's.
+    InputGrad,
+}
+
+/// Sizes of the convolution that is computed, seen from its own input and output.
+#[derive(Clone, Copy)]
+struct Problem {
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    out_h: usize,
+    out_w: usize,
+    k: usize,
+    pad: [isize; 2],
+}
+
+impl Problem {
+    fn new(s: &Conv2dShape, pass: Pass) -> Problem {
+        let pad = [s.padding[0] as isize, s.padding[1] as isize];
+        let (h, w, out_h, out_w) = (s.h, s.w, s.out_h(), s.out_w());
+        match pass {
+            Pass::Forward => Problem { n: s.n, h, w, c: s.c, out_h, out_w, k: s.k, pad },
+            Pass::InputGrad => Problem {
+                n: s.n,
+                h: out_h,
+                w: out_w,
+                c: s.k,
+                out_h: h,
+                out_w: w,
+                k: s.c,
+                pad: [2 - pad[0], 2 - pad[1]],
+            },
+        }
+    }
+
+    fn tiles(&self) -> usize {
+        self.n * self.out_h.div_ceil(4) * self.out_w.div_ceil(4)
+    }
+
+    /// Depth of a block of input channels.
+    fn depth(&self) -> usize {
+        self.c.div_ceil(self.c.div_ceil(KC))
+    }
+}
+
+/// Whether this way is taken for the pass: where it saves multiplications after rounding up to whole tiles.
+pub(super) fn applies(s: &Conv2dShape, pass: Pass) -> bool {
+    let p = Problem::new(s, pass);
+    let covered = 16 * p.out_h.div_ceil(4) * p.out_w.div_ceil(4);
+    s.kernel == [3, 3]
+        && s.stride == [1, 1]
+        && p.c.is_multiple_of(16)
+        && p.k.is_multiple_of(16)
+        && (16..=MOST).contains(&p.c)
+        && p.k > 0
+        && 2 * covered <= 5 * p.out_h * p.out_w
+}
+
+/// Length of the transformed weights.
+pub(super) fn packed_len(isa: Isa, c: usize, k: usize) -> usize {
+    POINTS * c * k.next_multiple_of(isa.run(PanelWidth))
+}
+
+/// Most scratch of a thread and of all together, in numbers.
+pub(super) fn scratch(isa: Isa, s: &Conv2dShape, pass: Pass) -> (usize, usize) {
+    isa.run(ScratchOp(Problem::new(s, pass)))
+}
+
+struct ScratchOp(Problem);
+
+impl SimdOp for ScratchOp {
+    type Output = (usize, usize);
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        let p = self.0;
+        if p.tiles() >= MANY {
+            let work = Work::new::<S>(p, TILES / S::MR * S::MR);
+            (work.input_len() + work.product_len(), 0)
+        } else {
+            let work = Work::new::<S>(p, STEP.min(p.tiles().next_multiple_of(S::MR)));
+            (0, work.input_len() + p.k.div_ceil(KB) * work.product_len())
+        }
+    }
+}
+
+/// Transforms weights (`K, C, 3, 3`) into panels, point by point.
+pub(super) fn pack(isa: Isa, s: &Conv2dShape, weight: &[f32], pass: Pass, packed: &mut [f32]) {
+    isa.run(Pack { s, weight, pass, packed });
+}
+
+struct Pack<'a> {
+    s: &'a Conv2dShape,
+    weight: &'a [f32],
+    pass: Pass,
+    packed: &'a mut [f32],
+}
+
+impl SimdOp for Pack<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let p = Problem::new(self.s, self.pass);
+        let nr = panel_width::<S>();
+        let panels = p.k.div_ceil(nr);
+        let point_len = panels * p.c * nr;
+        let packed = SharedMut::new(self.packed);
+        let (weight, pass) = (self.weight, self.pass);
+        parallel_for(panels, |panel| {
+            let k0 = panel * nr;
+            let columns = nr.min(p.k - k0);
+            let mut g = [[0.0f32; 32]; 9];
+            let mut half = [[[0.0f32; 32]; 3]; 6];
+            for c in 0..p.c {
+                for lane in 0..columns {
+                    let at = match pass {
+                        Pass::Forward => (k0 + lane) * p.c + c,
+                        Pass::InputGrad => c * p.k + k0 + lane,
+                    };
+                    for t in 0..9 {
+                        let turned = if pass == Pass::Forward { t } else { 8 - t };
+                        g[t][lane] = weight[at * 9 + turned];
+                    }
+                }
+                for i in 0..6 {
+                    for j in 0..3 {
+                        let [x, y, z] = transform::G[i];
+                        for lane in 0..32 {
+                            half[i][j][lane] = x * g[j][lane] + y * g[3 + j][lane] + z * g[6 + j][lane];
+                        }
+                    }
+                }
+                for i in 0..6 {
+                    for j in 0..6 {
+                        let [x, y, z] = transform::G[j];
+                        let start = (i * 6 + j) * point_len + (panel * p.c + c) * nr;
+                        // SAFETY: this task alone writes its panel.
+                        let row = unsafe { packed.slice(start..start + nr) };
+                        for (lane, out) in row.iter_mut().enumerate() {
+                            *out = x * half[i][0][lane] + y * half[i][1][lane] + z * half[i][2][lane];
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// `y = conv(x) (+ bias) (, ReLU)`
+pub(super) fn forward(
+    isa: Isa,
+    s: &Conv2dShape,
+    x: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    y: &mut [f32],
+) {
+    run(isa, Problem::new(s, Pass::Forward), x, packed, bias, relu, y);
+}
+
+/// The input's gradient.
+pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, dy: &[f32], packed: &[f32], dx: &mut [f32]) {
+    run(isa, Problem::new(s, Pass::InputGrad), dy, packed, None, false, dx);
+}
+
+fn run(isa: Isa, p: Problem, x: &[f32], packed: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+    assert_eq!(packed.len(), packed_len(isa, p.c, p.k));
+    if y.is_empty() {
+        return;
+    }
+    let io = Io { x, packed, bias, relu, y: SharedMut::new(y) };
+    isa.run(Run { p, io: &io, isa });
+}
+
+/// What a convolution reads and writes.
+struct Io<'a> {
+    x: &'a [f32],
+    packed: &'a [f32],
+    bias: Option<&'a [f32]>,
+    relu: bool,
+    y: SharedMut<'a, f32>,
+}
+
+struct Run<'a> {
+    p: Problem,
+    io: &'a Io<'a>,
+    isa: Isa,
+}
+
+impl SimdOp for Run<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (p, io, isa) = (self.p, self.io, self.isa);
+        let tiles = p.tiles();
+        let k_blocks = p.k.div_ceil(KB);
+        if tiles >= MANY {
+            let work = Work::new::<S>(p, TILES / S::MR * S::MR);
+            parallel_for(tiles.div_ceil(work.tiles), |task| {
+                with_scratch(work.input_len() + work.product_len(), |scratch| {
+                    let (v, m) = scratch.split_at_mut(work.input_len());
+                    let (v, m) = (SharedMut::new(v), SharedMut::new(m));
+                    let first = task * work.tiles;
+                    let count = work.tiles.min(tiles - first);
+                    isa.run(Step { work, io, v: &v, m: &m, first, kind: Kind::Input(0, count) });
+                    for k_block in 0..k_blocks {
+                        for point in 0..POINTS {
+                            let kind = Kind::Product { point, k_block, count };
+                            isa.run(Step { work, io, v: &v, m: &m, first, kind });
+                        }
+                        let kind = Kind::Output { k_block, from: 0, to: count };
+                        isa.run(Step { work, io, v: &v, m: &m, first, kind });
+                    }
+                });
+            });
+            return;
+        }
+        let work = Work::new::<S>(p, STEP.min(tiles).next_multiple_of(S::MR));
+        with_scratch(work.input_len() + k_blocks * work.product_len(), |scratch| {
+            let (v, m) = scratch.split_at_mut(work.input_len());
+            let v = SharedMut::new(v);
+            let m: Vec<_> = m.chunks_mut(work.product_len()).map(SharedMut::new).collect();
+            for first in (0..tiles).step_by(work.tiles) {
+                let count = work.tiles.min(tiles - first);
+                const PART: usize = 8;
+                let parts = count.div_ceil(PART);
+                parallel_for(parts, |part| {
+                    let kind = Kind::Input(part * PART, count.min((part + 1) * PART));
+                    isa.run(Step { work, io, v: &v, m: &m[0], first, kind });
+                });
+                parallel_for(POINTS * k_blocks, |task| {
+                    let (point, k_block) = (task / k_blocks, task % k_blocks);
+                    let kind = Kind::Product { point, k_block, count };
+                    isa.run(Step { work, io, v: &v, m: &m[k_block], first, kind });
+                });
+                parallel_for(parts * k_blocks, |task| {
+                    let (part, k_block) = (task % parts, task / parts);
+                    let (from, to) = (part * PART, count.min((part + 1) * PART));
+                    let kind = Kind::Output { k_block, from, to };
+                    isa.run(Step { work, io, v: &v, m: &m[k_block], first, kind });
+                });
+            }
+        });
+    }
+}
+
+/// The layout of a block of tiles in transformed form.
+#[derive(Clone, Copy)]
+struct Work {
+    p: Problem,
+    /// Tiles in the block, a multiple of the register tile's rows.
+    tiles: usize,
+    /// Distance between tiles in the transformed input.
+    row: usize,
+}
+
+impl Work {
+    fn new<S: Simd>(p: Problem, tiles: usize) -> Work {
+        debug_assert!(tiles.is_multiple_of(S::MR));
+        Work { p, tiles, row: row_stride(p.depth()) }
+    }
+
+    /// Distance between points of the transformed input. (An odd number of cache lines, so that the points of
+    /// a tile fall into different sets.)
+    fn input_point(&self) -> usize {
+        (self.tiles * self.row).next_multiple_of(32) + 16
+    }
+
+    /// The transformed input: (block of channels, point, tile, channel).
+    fn input_len(&self) -> usize {
+        self.p.c.div_ceil(self.p.depth()) * POINTS * self.input_point()
+    }
+
+    /// Distance between points of the product.
+    fn product_point(&self) -> usize {
+        self.tiles * KB + 16
+    }
+
+    /// The product for one block of output channels: (point, tile, channel).
+    fn product_len(&self) -> usize {
+        POINTS * self.product_point()
+    }
+}
+
+/// One step of the work on a block of tiles.
+struct Step<'a> {
+    work: Work,
+    io: &'a Io<'a>,
+    v: &'a SharedMut<'a, f32>,
+    m: &'a SharedMut<'a, f32>,
+    /// First tile of the block.
+    first: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Transform the input of tiles `.0 .. .1` of the block.
+    Input(usize, usize),
+    /// Multiply `count` tiles at a point with a block of output channels.
+    Product { point: usize, k_block: usize, count: usize },
+    /// Transform the product of tiles `from .. to` back.
+    Output { k_block: usize, from: usize, to: usize },
+}
+
+impl SimdOp for Step<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match self.kind {
+            Kind::Input(from, to) => self.input(simd, from, to),
+            Kind::Product { point, k_block, count } => self.product(simd, point, k_block, count),
+            Kind::Output { k_block, from, to } => self.output(simd, k_block, from, to),
+        }
+    }
+}
+
+impl Step<'_> {
+    /// Image, first row and first column (in the output) of a tile of the block.
+    #[inline(always)]
+    fn place(&self, tile: usize) -> (usize, usize, usize) {
+        let p = &self.work.p;
+        let (rows, columns) = (p.out_h.div_ceil(4), p.out_w.div_ceil(4));
+        let tile = self.first + tile;
+        (tile / (rows * columns), tile / columns % rows * 4, tile % columns * 4)
+    }
+
+    #[inline(always)]
+    fn input<S: Simd>(&self, simd: S, from: usize, to: usize) {
+        let p = &self.work.p;
+        let point = self.work.input_point();
+        for tile in from..to {
+            let (image, y, x) = self.place(tile);
+            let (y, x) = (y as isize - p.pad[0], x as isize - p.pad[1]);
+            let mut pixels = [ZEROS.as_ptr(); POINTS];
+            for (i, pixel) in pixels.iter_mut().enumerate() {
+                let (y, x) = (y + (i / 6) as isize, x + (i % 6) as isize);
+                if y >= 0 && x >= 0 && y < p.h as isize && x < p.w as isize {
+                    let at = ((image * p.h + y as usize) * p.w + x as usize) * p.c;
+                    *pixel = self.io.x[at..at + p.c].as_ptr();
+                }
+            }
+            let depth = p.depth();
+            for (block, c0) in (0..p.c).step_by(depth).enumerate() {
+                let base = block * POINTS * point + tile * self.work.row;
+                for c in (c0..p.c.min(c0 + depth)).step_by(S::LANES) {
+                    // SAFETY: each pixel has `p.c` numbers (or points at as many zeros), a multiple of LANES, as is
+                    // `depth`; the stores stay inside this tile's rows of `v`, which no other task writes.
+                    unsafe {
+                        let v = self.v.as_mut_ptr().add(base + c - c0);
+                        let mut half = [[simd.splat(0.0); 6]; 6];
+                        for j in 0..6 {
+                            let mut d = [simd.splat(0.0); 6];
+                            for i in 0..6 {
+                                d[i] = simd.load(pixels[i * 6 + j].add(c));
+                            }
+                            let d = transform::input(simd, d);
+                            for i in 0..6 {
+                                half[i][j] = d[i];
+                            }
+                        }
+                        for i in 0..6 {
+                            let d = transform::input(simd, half[i]);
+                            for j in 0..6 {
+                                simd.store(v.add((i * 6 + j) * point), d[j]);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn product<S: Simd>(&self, simd: S, point: usize, k_block: usize, count: usize) {
+        let p = &self.work.p;
+        let nr = panel_width::<S>();
+        let packed_point = p.k.next_multiple_of(nr) * p.c;
+        let (k0, k1) = (k_block * KB, p.k.min((k_block + 1) * KB));
+        let depth = p.depth();
+        for (block, c0) in (0..p.c).step_by(depth).enumerate() {
+            let a = (block * POINTS + point) * self.work.input_point();
+            for k in (k0..k1).step_by(nr) {
+                let b = point * packed_point + k * p.c + c0 * nr;
+                for tile in (0..count).step_by(S::MR) {
+                    // SAFETY: `v` holds the block's tiles rounded up to MR; the packed weights hold `p.c` rows of
+                    // each panel; no other task writes this point and block of channels of `m`.
+                    unsafe {
+                        let args = TileArgs {
+                            k: depth.min(p.c - c0),
+                            a: self.v.as_mut_ptr().add(a + tile * self.work.row),
+                            a_k: 1,
+                            b: self.io.packed.as_ptr().add(b),
+                            b_k: nr,
+                            c: self
+                                .m
+                                .as_mut_ptr()
+                                .add(point * self.work.product_point() + tile * KB + k - k0),
+                            c_row: KB,
+                            rows: S::MR.min(count - tile),
+                            cols: nr.min(k1 - k),
+                            accumulate: block > 0,
+                        };
+                        tile_with_stride(simd, self.work.row, args);
+                    }
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn output<S: Simd>(&self, simd: S, k_block: usize, from: usize, to: usize) {
+        let p = &self.work.p;
+        let point = self.work.product_point();
+        let (k0, k1) = (k_block * KB, p.k.min((k_block + 1) * KB));
+        let zero = simd.splat(0.0);
+        for tile in from..to {
+            let (image, y, x) = self.place(tile);
+            let (rows, columns) = (4.min(p.out_h - y), 4.min(p.out_w - x));
+            for k in (k0..k1).step_by(S::LANES) {
+                // SAFETY: `m` holds this tile at each point; `p.k` is a multiple of LANES, so the bias and the
+                // pixels of `y`, which no other task writes, have LANES numbers from `k` on.
+                unsafe {
+                    let m = self.m.as_mut_ptr().add(tile * KB + k - k0);
+                    let mut half = [[zero; 6]; 4];
+                    for j in 0..6 {
+                        let mut d = [zero; 6];
+                        for i in 0..6 {
+                            d[i] = simd.load(m.add((i * 6 + j) * point));
+                        }
+                        let d = transform::output(simd, d);
+                        for i in 0..4 {
+                            half[i][j] = d[i];
+                        }
+                    }
+                    let bias = self.io.bias.map_or(zero, |bias| simd.load(bias[k..k + S::LANES].as_ptr()));
+                    for i in 0..rows {
+                        let out = transform::output(simd, half[i]);
+                        let at = ((image * p.out_h + y + i) * p.out_w + x) * p.k + k;
+                        for j in 0..columns {
+                            let mut v = simd.add(out[j], bias);
+                            if self.io.relu {
+                                // With the zero first, NaN stays NaN.
+                                v = simd.max(zero, v);
+                            }
+                            simd.store(self.io.y.as_mut_ptr().add(at + j * p.k), v);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
