@@ -8,10 +8,24 @@
 //! is cut into tasks by shape alone, so that the bits of a result do not depend on the number of
 //! threads. All `unsafe` code of the project is in this crate.
 
+pub mod activation;
 mod aligned;
+pub mod batch_norm;
+mod chunks;
 mod conv;
+pub mod conv_transpose;
+mod dispatch;
+pub mod dropout;
+pub mod elementwise;
 mod gemm;
 mod isa;
+pub mod layout;
+pub mod loss;
+mod math;
+pub mod optim;
+pub mod pool;
+pub mod reduce;
+pub mod rng;
 mod scratch;
 pub mod simd;
 pub mod threads;

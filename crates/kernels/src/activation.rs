@@ -1,0 +1,43 @@
+//! The rectified linear unit, in place.
+
+use crate::Isa;
+use crate::chunks::CHUNK;
+use crate::dispatch::dispatch;
+use crate::simd::Simd;
+use crate::threads::parallel_chunks_mut;
+
+/// `x = max(x, 0)`. NaN stays NaN, as in PyTorch, so that a broken step is seen.
+pub fn relu(isa: Isa, x: &mut [f32]) {
+    parallel_chunks_mut(x, CHUNK, |_, x| relu_part(isa, x));
+}
+
+dispatch! { fn relu_part<'a>(x: &'a mut [f32]) = relu_body }
+
+#[inline(always)]
+fn relu_body<S: Simd>(_: S, x: &mut [f32]) {
+    for x in x {
+        *x = if *x < 0.0 { 0.0 } else { *x };
+    }
+}
+
+/// The gradient, in place: `dy = 0` where the output `y` is 0 or less, else `dy` stays (also where `y`
+/// is NaN).
+///
+/// # Panics
+/// When the lengths differ.
+pub fn relu_grad(isa: Isa, y: &[f32], dy: &mut [f32]) {
+    assert_eq!(y.len(), dy.len());
+    parallel_chunks_mut(dy, CHUNK, |i, dy| {
+        let start = i * CHUNK;
+        relu_grad_part(isa, &y[start..start + dy.len()], dy);
+    });
+}
+
+dispatch! { fn relu_grad_part<'a>(y: &'a [f32], dy: &'a mut [f32]) = relu_grad_body }
+
+#[inline(always)]
+fn relu_grad_body<S: Simd>(_: S, y: &[f32], dy: &mut [f32]) {
+    for (dy, y) in dy.iter_mut().zip(y) {
+        *dy = if *y <= 0.0 { 0.0 } else { *dy };
+    }
+}

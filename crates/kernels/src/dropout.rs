@@ -1,0 +1,114 @@
+//! Dropout (Srivastava et al., 2014), drawn from the counter-based generator.
+
+use crate::Isa;
+use crate::chunks::{for_each_row, rows_per_task};
+use crate::dispatch::dispatch;
+use crate::rng::{Key, Sequence};
+use crate::simd::Simd;
+use crate::threads::parallel_chunks_mut;
+
+/// Which numbers are dropped. The same key drops the same ones, so the gradient is the same call on `dy`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropoutKey {
+    /// The user's seed.
+    pub seed: u64,
+    /// The training step.
+    pub step: u64,
+    /// Which node of the network.
+    pub node: u64,
+    /// The probability of being dropped. At 0 (or less) nothing is touched; at 1 all becomes 0.
+    pub p: f32,
+}
+
+/// Keeps dropout's streams apart from those of other users of a seed ("dropout" in ASCII).
+const PURPOSE: u64 = 0x64_726f_706f_7574 << 8;
+
+impl DropoutKey {
+    fn sequence(&self) -> Sequence {
+        Key { seed: self.seed, stream: PURPOSE ^ self.node, step: self.step }.sequence()
+    }
+
+    /// Random words below this are dropped.
+    fn threshold(&self) -> u64 {
+        (f64::from(self.p.clamp(0.0, 1.0)) * 4_294_967_296.0).round() as u64
+    }
+
+    /// The factor for what is kept, 1 / (1 - p).
+    fn gain(&self) -> f32 {
+        if self.p < 1.0 { (1.0 / (1.0 - f64::from(self.p))) as f32 } else { 0.0 }
+    }
+}
+
+/// Drops single numbers of `x` (N x H x W x C), in place; the others are multiplied by 1 / (1 - p). The
+/// draw of a number is that of its place in N x C x H x W order.
+///
+/// # Panics
+/// When the length does not fit.
+pub fn dropout(isa: Isa, key: &DropoutKey, n: usize, h: usize, w: usize, c: usize, x: &mut [f32]) {
+    assert_eq!(x.len(), n * h * w * c);
+    if key.p <= 0.0 || x.is_empty() {
+        return;
+    }
+    let (sequence, threshold, gain) = (key.sequence(), key.threshold(), key.gain());
+    // A drawn number costs far more than a read one.
+    let rows = rows_per_task(16 * c);
+    parallel_chunks_mut(x, rows * c, |task, x| {
+        for (i, x) in x.chunks_exact_mut(c).enumerate() {
+            let pixel = task * rows + i;
+            let (n, pixel) = (pixel / (h * w), pixel % (h * w));
+            let first = (n * c * h * w + pixel) as u64;
+            drop_row(isa, &sequence, first, (h * w) as u64, threshold, gain, x);
+        }
+    });
+}
+
+dispatch! {
+    fn drop_row<'a>(sequence: &'a Sequence, first: u64, step: u64, threshold: u64, gain: f32, x: &'a mut [f32])
+        = drop_row_body
+}
+
+#[inline(always)]
+fn drop_row_body<S: Simd>(
+    _: S,
+    sequence: &Sequence,
+    first: u64,
+    step: u64,
+    threshold: u64,
+    gain: f32,
+    x: &mut [f32],
+) {
+    let sequence = *sequence;
+    for (i, x) in x.iter_mut().enumerate() {
+        let word = sequence.u32(first + i as u64 * step);
+        *x *= if u64::from(word) < threshold { 0.0 } else { gain };
+    }
+}
+
+/// Drops whole channels of `x` (N x H x W x C), in place; the others are multiplied by 1 / (1 - p). The
+/// draw of a channel is that of its place in N x C order.
+///
+/// # Panics
+/// When the length does not fit.
+pub fn dropout2d(isa: Isa, key: &DropoutKey, n: usize, h: usize, w: usize, c: usize, x: &mut [f32]) {
+    assert_eq!(x.len(), n * h * w * c);
+    if key.p <= 0.0 || x.is_empty() {
+        return;
+    }
+    let mut factors = vec![1.0; n * c];
+    dropout(isa, key, n, 1, 1, c, &mut factors);
+    for_each_row(x, w * c, |row, x| {
+        let n = row / h;
+        multiply_rows(isa, &factors[n * c..(n + 1) * c], x);
+    });
+}
+
+dispatch! { fn multiply_rows<'a>(factors: &'a [f32], x: &'a mut [f32]) = multiply_rows_body }
+
+#[inline(always)]
+fn multiply_rows_body<S: Simd>(_: S, factors: &[f32], x: &mut [f32]) {
+    for x in x.chunks_exact_mut(factors.len()) {
+        for (x, factor) in x.iter_mut().zip(factors) {
+            *x *= factor;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Moving numbers: memory orders, crops, borders, joining channels.
+
+use crate::chunks::{for_each_row, rows_per_task};
+use crate::threads::parallel_chunks_mut;
+
+/// Rows and columns of a block of a transposition: its cache lines fit the first-level cache.
+const BLOCK: usize = 16;
+
+/// From N x C x H x W to N x H x W x C.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn nchw_to_nhwc(x: &[f32], n: usize, c: usize, h: usize, w: usize, y: &mut [f32]) {
+    assert!(x.len() == n * c * h * w && y.len() == x.len());
+    transpose(x, n, c, h * w, y);
+}
+
+/// From N x H x W x C to N x C x H x W.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn nhwc_to_nchw(x: &[f32], n: usize, h: usize, w: usize, c: usize, y: &mut [f32]) {
+    assert!(x.len() == n * c * h * w && y.len() == x.len());
+    transpose(x, n, h * w, c, y);
+}
+
+/// N matrices of `rows` x `columns` to `columns` x `rows`.
+fn transpose(x: &[f32], n: usize, rows: usize, columns: usize, y: &mut [f32]) {
+    if n * rows * columns == 0 {
+        return;
+    }
+    // Tasks are runs of the output's rows that do not cross a matrix.
+    let step = rows_per_task(rows).next_multiple_of(BLOCK).min(columns);
+    parallel_chunks_mut(y, rows * columns, |matrix, y| {
+        let x = &x[matrix * rows * columns..][..rows * columns];
+        parallel_chunks_mut(y, step * rows, |task, y| {
+            let first = task * step;
+            let here = y.len() / rows;
+            for column in (0..here).step_by(BLOCK) {
+                for row in (0..rows).step_by(BLOCK) {
+                    for j in column..(column + BLOCK).min(here) {
+                        for i in row..(row + BLOCK).min(rows) {
+                            y[j * rows + i] = x[i * columns + first + j];
+                        }
+                    }
+                }
+            }
+        });
+    });
+}
+
+/// The part of `x` (N x H x W x C) that begins at row `top` and column `left`, OH x OW large, into `y`.
+///
+/// # Panics
+/// When the part does not lie inside, or a length does not fit.
+pub fn crop(
+    x: &[f32],
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    top: usize,
+    left: usize,
+    oh: usize,
+    ow: usize,
+    y: &mut [f32],
+) {
+    assert!(top + oh <= h && left + ow <= w, "a crop lies inside");
+    assert!(x.len() == n * h * w * c && y.len() == n * oh * ow * c);
+    for_each_row(y, ow * c, |row, y| {
+        let (n, row) = (row / oh, row % oh);
+        y.copy_from_slice(&x[((n * h + top + row) * w + left) * c..][..ow * c]);
+    });
+}
+
+/// The gradient of [`crop`]: `dy` (N x OH x OW x C) in its place in `dx` (N x H x W x C, overwritten), zeros
+/// around it.
+///
+/// # Panics
+/// As [`crop`].
+pub fn crop_grad(
+    dy: &[f32],
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    top: usize,
+    left: usize,
+    oh: usize,
+    ow: usize,
+    dx: &mut [f32],
+) {
+    assert!(top + oh <= h && left + ow <= w, "a crop lies inside");
+    assert!(dx.len() == n * h * w * c && dy.len() == n * oh * ow * c);
+    for_each_row(dx, w * c, |row, dx| {
+        let (n, row) = (row / h, row % h);
+        if row < top || row >= top + oh {
+            return dx.fill(0.0);
+        }
+        dx[..left * c].fill(0.0);
+        dx[left * c..][..ow * c].copy_from_slice(&dy[(n * oh + row - top) * ow * c..][..ow * c]);
+        dx[(left + ow) * c..].fill(0.0);
+    });
+}
+
+/// `x` (N x H x W x C) with zeros below and to the right, up to OH x OW, into `y`. Its gradient is
+/// [`crop`] at 0, 0.
+///
+/// # Panics
+/// When OH < H or OW < W, or a length does not fit.
+pub fn pad_bottom_right(
+    x: &[f32],
+    n: usize,
+    h: usize,
+    w: usize,
+    c: usize,
+    oh: usize,
+    ow: usize,
+    y: &mut [f32],
+) {
+    crop_grad(x, n, oh, ow, c, 0, 0, h, w, y);
+}
+
+/// Joins the channels of `parts` (pixels x channels each, with its number of channels) into `y`.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn concat(parts: &[(&[f32], usize)], pixels: usize, y: &mut [f32]) {
+    let c: usize = parts.iter().map(|part| part.1).sum();
+    assert_eq!(y.len(), pixels * c);
+    assert!(parts.iter().all(|(x, c)| x.len() == pixels * c));
+    for_each_row(y, c, |pixel, mut y| {
+        for &(x, c) in parts {
+            let (here, rest) = y.split_at_mut(c);
+            here.copy_from_slice(&x[pixel * c..][..c]);
+            y = rest;
+        }
+    });
+}
+
+/// The gradient of [`concat`]: takes `dy` apart into `parts` (overwritten).
+///
+/// # Panics
+/// When a length does not fit.
+pub fn concat_grad(dy: &[f32], pixels: usize, parts: &mut [(&mut [f32], usize)]) {
+    let total: usize = parts.iter().map(|part| part.1).sum();
+    assert_eq!(dy.len(), pixels * total);
+    let mut first = 0;
+    for (dx, c) in parts {
+        assert_eq!(dx.len(), pixels * *c);
+        for_each_row(dx, *c, |pixel, dx| dx.copy_from_slice(&dy[pixel * total + first..][..*c]));
+        first += *c;
+    }
+}

@@ -1,0 +1,272 @@
+//! Softmax and cross-entropy, fused.
+
+use crate::Isa;
+use crate::chunks::{collect, rows_per_task};
+use crate::dispatch::dispatch;
+use crate::math::{exp, ln};
+use crate::simd::Simd;
+use crate::threads::{SharedMut, parallel_chunks_mut};
+
+/// The label of a pixel that does not count.
+pub const IGNORE: u16 = u16::MAX;
+
+/// What the loss is, as `torch.nn.CrossEntropyLoss` with mean reduction defines it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct CrossEntropy<'a> {
+    /// Number of classes.
+    pub classes: usize,
+    /// A weight for each class; all 1 where absent.
+    pub weights: Option<&'a [f32]>,
+    /// Share of the target that is spread evenly over all classes.
+    pub label_smoothing: f32,
+}
+
+/// A loss before its division, so that batches and ranks can be joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LossValue {
+    /// The sum of the weighted losses.
+    pub sum: f64,
+    /// The sum of the weights of the targets.
+    pub weight: f64,
+}
+
+impl LossValue {
+    /// The weighted mean; 0 where nothing counted.
+    pub fn mean(&self) -> f64 {
+        if self.weight == 0.0 { 0.0 } else { self.sum / self.weight }
+    }
+}
+
+impl std::ops::AddAssign for LossValue {
+    fn add_assign(&mut self, other: LossValue) {
+        self.sum += other.sum;
+        self.weight += other.weight;
+    }
+}
+
+/// Pixels that are worked on together, one to a lane.
+const LANES: usize = 32;
+
+/// The loss of `logits` (P x `classes`) against `labels` (P class numbers or [`IGNORE`]) and, if wanted,
+/// the gradient of its mean into `dlogits` (overwritten).
+///
+/// With target `y`, weights `w` and smoothing `e` over `C` classes, a pixel's loss is
+/// `-(1 - e) w[y] log p[y] - e / C * sum_c w[c] log p[c]`, and the mean divides by the sum of `w[y]`.
+/// Ignored pixels count nowhere; if all are ignored the mean is 0 and the gradient 0.
+///
+/// # Panics
+/// When a length does not fit or a label is neither a class nor [`IGNORE`].
+pub fn cross_entropy(
+    isa: Isa,
+    loss: &CrossEntropy<'_>,
+    logits: &[f32],
+    labels: &[u16],
+    dlogits: Option<&mut [f32]>,
+) -> LossValue {
+    let c = loss.classes;
+    assert_eq!(logits.len(), labels.len() * c);
+    assert!(loss.weights.is_none_or(|weights| weights.len() == c));
+    let ones;
+    let weights = match loss.weights {
+        Some(weights) => weights,
+        None => {
+            ones = vec![1.0; c];
+            &ones
+        }
+    };
+    let rows = rows_per_task(c).next_multiple_of(LANES);
+    let weight: f64 = collect(labels.len(), rows, |range| {
+        labels[range]
+            .iter()
+            .filter(|&&y| y != IGNORE)
+            .map(|&y| f64::from(weights[usize::from(y)]))
+            .sum::<f64>()
+    })
+    .iter()
+    .sum();
+    let smoothing = f64::from(loss.label_smoothing);
+    let terms = Terms {
+        weights,
+        hard: 1.0 - smoothing,
+        soft: smoothing / c.max(1) as f64,
+        all: weights.iter().map(|&w| f64::from(w)).sum(),
+        scale: if weight == 0.0 { 0.0 } else { 1.0 / weight },
+    };
+    let sums = match dlogits {
+        None => collect(labels.len(), rows, |range| {
+            let logits = &logits[range.start * c..range.end * c];
+            cross_entropy_part(isa, &terms, logits, &labels[range], &mut [])
+        }),
+        Some(dlogits) => {
+            assert_eq!(dlogits.len(), logits.len());
+            let dlogits = SharedMut::new(dlogits);
+            collect(labels.len(), rows, |range| {
+                let numbers = range.start * c..range.end * c;
+                // SAFETY: each task has its own rows.
+                let dlogits = unsafe { dlogits.slice(numbers.clone()) };
+                cross_entropy_part(isa, &terms, &logits[numbers], &labels[range], dlogits)
+            })
+        }
+    };
+    LossValue { sum: sums.iter().sum(), weight }
+}
+
+/// The constants of a loss.
+struct Terms<'a> {
+    weights: &'a [f32],
+    /// 1 - smoothing
+    hard: f64,
+    /// smoothing / C
+    soft: f64,
+    /// Sum of the weights of all classes.
+    all: f64,
+    /// 1 / the sum of the weights of the targets.
+    scale: f64,
+}
+
+dispatch! {
+    fn cross_entropy_part<'a>(
+        terms: &'a Terms<'a>, logits: &'a [f32], labels: &'a [u16], dlogits: &'a mut [f32]) -> f64
+        = cross_entropy_body
+}
+
+/// An empty `dlogits` is not wanted.
+#[inline(always)]
+fn cross_entropy_body<S: Simd>(
+    simd: S,
+    terms: &Terms<'_>,
+    logits: &[f32],
+    labels: &[u16],
+    dlogits: &mut [f32],
+) -> f64 {
+    let c = terms.weights.len();
+    let mut block = Block::new(c);
+    let mut total = 0.0;
+    for (i, labels) in labels.chunks(LANES).enumerate() {
+        let range = i * LANES * c..(i * LANES + labels.len()) * c;
+        let logits = &logits[range.clone()];
+        block.softmax(simd, logits, c);
+        let mut gain = [0.0_f32; LANES];
+        for (lane, &y) in labels.iter().enumerate() {
+            if y == IGNORE {
+                continue;
+            }
+            let y = usize::from(y);
+            let (hard, max) = (terms.hard * f64::from(terms.weights[y]), block.max[lane]);
+            let log_sum = ln(f64::from(block.sum[lane]));
+            total += hard * (log_sum - f64::from(logits[lane * c + y] - max));
+            if terms.soft != 0.0 {
+                let x = &logits[lane * c..][..c];
+                let dot = |sum, (w, x): (&f32, &f32)| sum + f64::from(*w) * f64::from(x - max);
+                let weighted = terms.weights.iter().zip(x).fold(0.0, dot);
+                total += terms.soft * (terms.all * log_sum - weighted);
+            }
+            gain[lane] = ((hard + terms.soft * terms.all) * terms.scale / f64::from(block.sum[lane])) as f32;
+        }
+        if dlogits.is_empty() {
+            continue;
+        }
+        for (row, w) in block.rows.iter_mut().zip(terms.weights) {
+            let spread = (terms.soft * f64::from(*w) * terms.scale) as f32;
+            for (x, gain) in row.iter_mut().zip(&gain) {
+                *x = simd.mul_add_scalar(*x, *gain, -spread);
+            }
+        }
+        let dlogits = &mut dlogits[range];
+        block.store(dlogits, c);
+        for (lane, &y) in labels.iter().enumerate() {
+            if y == IGNORE {
+                dlogits[lane * c..][..c].fill(0.0);
+            } else {
+                let y = usize::from(y);
+                dlogits[lane * c + y] -= (terms.hard * f64::from(terms.weights[y]) * terms.scale) as f32;
+            }
+        }
+    }
+    total
+}
+
+/// The softmax of each row of `x` (P x `classes`) into `y`. A row of NaN, or with +infinity, gives NaN.
+///
+/// # Panics
+/// When a length does not fit.
+pub fn softmax(isa: Isa, x: &[f32], classes: usize, y: &mut [f32]) {
+    assert_eq!(x.len(), y.len());
+    if classes == 0 {
+        return;
+    }
+    assert_eq!(x.len() % classes, 0);
+    let chunk = rows_per_task(classes).next_multiple_of(LANES) * classes;
+    parallel_chunks_mut(y, chunk, |i, y| softmax_part(isa, &x[i * chunk..i * chunk + y.len()], classes, y));
+}
+
+dispatch! { fn softmax_part<'a>(x: &'a [f32], c: usize, y: &'a mut [f32]) = softmax_body }
+
+#[inline(always)]
+fn softmax_body<S: Simd>(simd: S, x: &[f32], c: usize, y: &mut [f32]) {
+    let mut block = Block::new(c);
+    for (x, y) in x.chunks(LANES * c).zip(y.chunks_mut(LANES * c)) {
+        block.softmax(simd, x, c);
+        for row in &mut block.rows {
+            for (x, sum) in row.iter_mut().zip(&block.sum) {
+                *x /= sum;
+            }
+        }
+        block.store(y, c);
+    }
+}
+
+/// Some pixels' numbers, turned so that pixels lie beside each other.
+struct Block {
+    /// A row for each class.
+    rows: Vec<[f32; LANES]>,
+    max: [f32; LANES],
+    sum: [f32; LANES],
+}
+
+impl Block {
+    fn new(c: usize) -> Block {
+        Block { rows: vec![[0.0; LANES]; c], max: [0.0; LANES], sum: [0.0; LANES] }
+    }
+
+    /// Reads up to [`LANES`] pixels of `c` numbers and leaves `e^(x - max)` in the rows.
+    #[inline(always)]
+    fn softmax<S: Simd>(&mut self, simd: S, x: &[f32], c: usize) {
+        let pixels = x.len() / c.max(1);
+        for (class, row) in self.rows.iter_mut().enumerate() {
+            if pixels == LANES {
+                for (lane, to) in row.iter_mut().enumerate() {
+                    *to = x[lane * c + class];
+                }
+            } else {
+                row.fill(0.0);
+                for lane in 0..pixels {
+                    row[lane] = x[lane * c + class];
+                }
+            }
+        }
+        self.max = [f32::NEG_INFINITY; LANES];
+        for row in &self.rows {
+            for (max, x) in self.max.iter_mut().zip(row) {
+                *max = if *x > *max { *x } else { *max };
+            }
+        }
+        self.sum = [0.0; LANES];
+        for row in &mut self.rows {
+            for ((x, max), sum) in row.iter_mut().zip(&self.max).zip(&mut self.sum) {
+                *x = exp(simd, *x - max);
+                *sum += *x;
+            }
+        }
+    }
+
+    /// Writes the rows back as pixels.
+    #[inline(always)]
+    fn store(&self, y: &mut [f32], c: usize) {
+        for (lane, y) in y.chunks_exact_mut(c).enumerate() {
+            for (y, row) in y.iter_mut().zip(&self.rows) {
+                *y = row[lane];
+            }
+        }
+    }
+}

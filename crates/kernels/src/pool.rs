@@ -1,0 +1,235 @@
+//! Two-dimensional max pooling.
+
+use std::ops::Range;
+
+use crate::Isa;
+use crate::chunks::{for_each_row, for_each2, rows_per_task};
+use crate::dispatch::dispatch;
+use crate::simd::Simd;
+
+/// The shape of a pooling: input N x H x W x C and the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Pool2dShape {
+    /// N
+    pub n: usize,
+    /// H, of the input
+    pub h: usize,
+    /// W, of the input
+    pub w: usize,
+    /// C
+    pub c: usize,
+    /// Height and width of the window; their product is at most 256.
+    pub kernel: [usize; 2],
+    /// Steps down and right.
+    pub stride: [usize; 2],
+    /// Rows and columns of -infinity on each side; at most half the window.
+    pub padding: [usize; 2],
+    /// Whether a window that only begins inside counts.
+    pub ceil_mode: bool,
+}
+
+impl Pool2dShape {
+    /// Output rows, by PyTorch's rule.
+    pub fn out_h(&self) -> usize {
+        self.out(self.h, 0)
+    }
+
+    /// Output columns, by PyTorch's rule.
+    pub fn out_w(&self) -> usize {
+        self.out(self.w, 1)
+    }
+
+    fn out(&self, side: usize, axis: usize) -> usize {
+        let (kernel, stride, padding) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
+        let Some(room) = (side + 2 * padding).checked_sub(kernel) else { return 0 };
+        if !self.ceil_mode {
+            return room / stride + 1;
+        }
+        let out = room.div_ceil(stride) + 1;
+        // The last window must begin inside the input or its left padding.
+        if (out - 1) * stride >= side + padding { out - 1 } else { out }
+    }
+
+    fn input_len(&self) -> usize {
+        self.n * self.h * self.w * self.c
+    }
+
+    fn output_len(&self) -> usize {
+        self.n * self.out_h() * self.out_w() * self.c
+    }
+
+    fn check(&self) {
+        assert!(self.kernel[0] * self.kernel[1] <= 256 && self.kernel[0] * self.kernel[1] > 0);
+        assert!(self.stride[0] > 0 && self.stride[1] > 0);
+        assert!(2 * self.padding[0] <= self.kernel[0] && 2 * self.padding[1] <= self.kernel[1]);
+    }
+
+    /// Positions inside the window of output `o` that fall on the input.
+    fn taps(&self, o: usize, side: usize, axis: usize) -> Range<usize> {
+        let (kernel, padding) = (self.kernel[axis], self.padding[axis]);
+        let start = o * self.stride[axis];
+        padding.saturating_sub(start)..kernel.min((side + padding).saturating_sub(start))
+    }
+
+    /// Whether the windows tile the input without overlap, gap or padding.
+    fn tiles(&self) -> bool {
+        self.kernel == self.stride && self.padding == [0, 0] && !self.ceil_mode
+    }
+}
+
+/// The maximum over each window of `x` (N x H x W x C) into `y`. `argmax`, of the length of `y`, gets the
+/// position in the window, row * kernel width + column, that the gradient needs. Of equals the first
+/// counts. NaN wins over every number, as in PyTorch.
+///
+/// # Panics
+/// When a length does not fit the shape, or the shape breaks its own rules.
+pub fn max_pool2d(isa: Isa, shape: &Pool2dShape, x: &[f32], y: &mut [f32], argmax: Option<&mut [u8]>) {
+    shape.check();
+    assert_eq!(x.len(), shape.input_len());
+    assert_eq!(y.len(), shape.output_len());
+    let width = shape.out_w() * shape.c;
+    if y.is_empty() {
+        return;
+    }
+    match argmax {
+        None => for_each_row(y, width, |row, y| max_row(isa, shape, x, row, y, &mut [])),
+        Some(argmax) => {
+            let rows = rows_per_task(width);
+            for_each2(y, argmax, rows * width, |range, y, argmax| {
+                for (i, (y, argmax)) in y.chunks_mut(width).zip(argmax.chunks_mut(width)).enumerate() {
+                    max_row(isa, shape, x, range.start / width + i, y, argmax);
+                }
+            });
+        }
+    }
+}
+
+dispatch! {
+    fn max_row<'a>(shape: &'a Pool2dShape, x: &'a [f32], row: usize, y: &'a mut [f32], argmax: &'a mut [u8])
+        = max_row_body
+}
+
+/// Whether `v` takes the place of `best`.
+#[inline(always)]
+fn wins(v: f32, best: f32) -> bool {
+    (v > best) | v.is_nan()
+}
+
+/// One output row; `row` counts over N and output rows. An empty `argmax` is not wanted.
+#[inline(always)]
+fn max_row_body<S: Simd>(_: S, shape: &Pool2dShape, x: &[f32], row: usize, y: &mut [f32], argmax: &mut [u8]) {
+    let &Pool2dShape { h, w, c, kernel, stride, padding, .. } = shape;
+    let (n, oh) = (row / shape.out_h(), row % shape.out_h());
+    let rows = shape.taps(oh, h, 0);
+    if shape.tiles() && kernel == [2, 2] {
+        let top = &x[(n * h + 2 * oh) * w * c..][..w * c];
+        let bottom = &x[(n * h + 2 * oh + 1) * w * c..][..w * c];
+        for (ow, y) in y.chunks_exact_mut(c).enumerate() {
+            let (top, bottom) = (&top[2 * ow * c..][..2 * c], &bottom[2 * ow * c..][..2 * c]);
+            let ((x0, x1), (x2, x3)) = (top.split_at(c), bottom.split_at(c));
+            if argmax.is_empty() {
+                for (i, y) in y.iter_mut().enumerate() {
+                    let a = if wins(x1[i], x0[i]) { x1[i] } else { x0[i] };
+                    let b = if wins(x3[i], x2[i]) { x3[i] } else { x2[i] };
+                    *y = if wins(b, a) { b } else { a };
+                }
+            } else {
+                for (i, (y, arg)) in y.iter_mut().zip(&mut argmax[ow * c..][..c]).enumerate() {
+                    let (a, arg_a) = if wins(x1[i], x0[i]) { (x1[i], 1) } else { (x0[i], 0) };
+                    let (b, arg_b) = if wins(x3[i], x2[i]) { (x3[i], 3) } else { (x2[i], 2) };
+                    (*y, *arg) = if wins(b, a) { (b, arg_b) } else { (a, arg_a) };
+                }
+            }
+        }
+        return;
+    }
+    for (ow, y) in y.chunks_exact_mut(c).enumerate() {
+        let columns = shape.taps(ow, w, 1);
+        let first = (rows.start * kernel[1] + columns.start) as u8;
+        y.fill(f32::NEG_INFINITY);
+        if !argmax.is_empty() {
+            argmax[ow * c..][..c].fill(first);
+        }
+        for kh in rows.clone() {
+            let ih = oh * stride[0] + kh - padding[0];
+            for kw in columns.clone() {
+                let iw = ow * stride[1] + kw - padding[1];
+                let x = &x[((n * h + ih) * w + iw) * c..][..c];
+                if argmax.is_empty() {
+                    for (y, &x) in y.iter_mut().zip(x) {
+                        *y = if wins(x, *y) { x } else { *y };
+                    }
+                } else {
+                    let position = (kh * kernel[1] + kw) as u8;
+                    for ((y, arg), &x) in y.iter_mut().zip(&mut argmax[ow * c..][..c]).zip(x) {
+                        *arg = if wins(x, *y) { position } else { *arg };
+                        *y = if wins(x, *y) { x } else { *y };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of the input into `dx` (overwritten): each `dy` goes to the position that `argmax`
+/// names.
+///
+/// # Panics
+/// When a length does not fit the shape.
+pub fn max_pool2d_grad(isa: Isa, shape: &Pool2dShape, dy: &[f32], argmax: &[u8], dx: &mut [f32]) {
+    shape.check();
+    assert_eq!(dx.len(), shape.input_len());
+    assert!(dy.len() == shape.output_len() && argmax.len() == dy.len());
+    for_each_row(dx, shape.w * shape.c, |row, dx| grad_row(isa, shape, dy, argmax, row, dx));
+}
+
+dispatch! {
+    fn grad_row<'a>(shape: &'a Pool2dShape, dy: &'a [f32], argmax: &'a [u8], row: usize, dx: &'a mut [f32])
+        = grad_row_body
+}
+
+/// One input row, gathered from the output rows whose windows cover it.
+#[inline(always)]
+fn grad_row_body<S: Simd>(_: S, shape: &Pool2dShape, dy: &[f32], argmax: &[u8], row: usize, dx: &mut [f32]) {
+    let &Pool2dShape { h, w, c, kernel, stride, padding, .. } = shape;
+    let (out_h, out_w) = (shape.out_h(), shape.out_w());
+    let (n, ih) = (row / h, row % h);
+    if shape.tiles() {
+        let (oh, kh) = (ih / kernel[0], ih % kernel[0]);
+        if oh >= out_h {
+            return dx.fill(0.0);
+        }
+        let (covered, rest) = dx.split_at_mut(out_w * kernel[1] * c);
+        rest.fill(0.0);
+        let start = (n * out_h + oh) * out_w * c;
+        let from = dy[start..].chunks_exact(c).zip(argmax[start..].chunks_exact(c));
+        for (window, (dy, argmax)) in covered.chunks_exact_mut(kernel[1] * c).zip(from) {
+            for (kw, dx) in window.chunks_exact_mut(c).enumerate() {
+                let position = (kh * kernel[1] + kw) as u8;
+                for ((dx, dy), arg) in dx.iter_mut().zip(dy).zip(argmax) {
+                    *dx = if *arg == position { *dy } else { 0.0 };
+                }
+            }
+        }
+        return;
+    }
+    dx.fill(0.0);
+    for kh in 0..kernel[0] {
+        let Some(top) = (ih + padding[0]).checked_sub(kh) else { continue };
+        let oh = top / stride[0];
+        if top % stride[0] != 0 || oh >= out_h {
+            continue;
+        }
+        for ow in 0..out_w {
+            let start = ((n * out_h + oh) * out_w + ow) * c;
+            let (dy, argmax) = (&dy[start..start + c], &argmax[start..start + c]);
+            for kw in shape.taps(ow, w, 1) {
+                let iw = ow * stride[1] + kw - padding[1];
+                let position = (kh * kernel[1] + kw) as u8;
+                for ((dx, dy), arg) in dx[iw * c..][..c].iter_mut().zip(dy).zip(argmax) {
+                    *dx += if *arg == position { *dy } else { 0.0 };
+                }
+            }
+        }
+    }
+}
