@@ -1,1 +1,47 @@
-//! data
+//! Images, masks, class maps, folders, augmentation and prefetched batches.
+//!
+//! Two kinds of data set are known: [`ClassificationSet`] (one class per picture) and [`SegmentationSet`]
+//! (one class per pixel, in a second file). A picture is an [`Image`] (RGB, 8 bits); the classes of its
+//! pixels are a [`Mask`], which is another type on purpose: nothing here can interpolate one.
+//!
+//! A [`Loader`] turns a source and a list of batches into normalised `f32` batches in N, H, W, C order,
+//! prepared ahead of time on threads. Random choices are functions of (seed, epoch, index of the sample), so
+//! that neither threads nor the order of loading change a bit.
+//!
+//! The crate knows nothing of networks.
+
+mod augment;
+mod batch;
+pub mod check;
+pub mod class_map_file;
+mod classification;
+mod csv;
+mod error;
+mod files;
+mod image_file;
+mod jitter;
+mod jpeg;
+mod loader;
+mod mask;
+mod mask_file;
+mod picture;
+mod png_file;
+mod resize;
+mod segmentation;
+mod source;
+pub mod verify;
+
+pub use augment::{Augment, CropRule};
+pub use batch::{Batch, BatchFormat, epoch_batches, normalise_into};
+pub use classification::{ClassSample, ClassificationSet};
+pub use error::DataError;
+pub use files::{check_output_stems, list_images, output_stem, write_atomic};
+pub use image_file::{MAX_PIXELS, image_size, read_image, write_png};
+pub use jitter::Jitter;
+pub use loader::Loader;
+pub use mask::{Mask, UNLABELLED};
+pub use mask_file::{read_mask, write_mask_palette, write_mask_rgb};
+pub use picture::Image;
+pub use resize::{resize, resize_crop, resize_mask, resize_mask_crop};
+pub use segmentation::{SegSample, SegmentationSet};
+pub use source::{ClassificationSource, Sample, SampleSource, SegmentationSource, Target};

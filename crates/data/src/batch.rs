@@ -1,0 +1,121 @@
+//! Batches: normalised pictures and their labels, ready for a network.
+
+use hectare_kernels::AlignedVec;
+use hectare_kernels::loss::IGNORE;
+use hectare_kernels::rng::{Key, shuffle};
+use hectare_net::{ClassMap, Normalisation};
+
+use crate::{DataError, Image, Mask, Sample, Target};
+
+/// Sets the order of samples apart from all other random numbers of one seed.
+const STREAM: u64 = 0x6f72_6465 << 32;
+
+/// Samples of one size, ready for a network.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// Pictures: N x H x W x 3, normalised.
+    pub images: AlignedVec,
+    /// N, the number of samples.
+    pub n: usize,
+    /// H, rows of each picture.
+    pub h: usize,
+    /// W, columns of each picture.
+    pub w: usize,
+    /// Classes: N of them (classification) or N x H x W (segmentation);
+    /// [`IGNORE`](hectare_kernels::loss::IGNORE) where a pixel has none or its class is ignored.
+    pub labels: Vec<u16>,
+    /// Which samples of the source these are.
+    pub indices: Vec<usize>,
+}
+
+/// How samples become numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchFormat {
+    /// (v / 255 - mean) / std for each channel and level.
+    levels: Vec<[f32; 3]>,
+    /// Label of each class id.
+    labels: Vec<u16>,
+}
+
+impl BatchFormat {
+    /// Pictures normalised channel by channel; classes that the map ignores get no label.
+    ///
+    /// # Panics
+    /// When the normalisation is not of three channels.
+    pub fn new(normalisation: &Normalisation, classes: Option<&ClassMap>) -> BatchFormat {
+        let Normalisation { mean, std } = normalisation;
+        assert!(mean.len() == 3 && std.len() == 3, "a normalisation of R, G and B");
+        let level = |v: usize| std::array::from_fn(|c| (v as f32 / 255.0 - mean[c]) / std[c]);
+        let mut labels: Vec<u16> = (0..256).collect();
+        labels[usize::from(crate::UNLABELLED)] = IGNORE;
+        for class in classes.iter().flat_map(|map| &map.classes).filter(|c| c.ignored) {
+            labels[usize::from(class.id)] = IGNORE;
+        }
+        BatchFormat { levels: (0..256).map(level).collect(), labels }
+    }
+
+    /// Writes a picture as H x W x 3 normalised numbers.
+    ///
+    /// # Panics
+    /// When `out` is not of that length.
+    pub fn normalise(&self, image: &Image, out: &mut [f32]) {
+        assert_eq!(out.len(), image.pixels.len(), "a picture of {:?}", image.size());
+        let pixels = image.pixels.as_chunks::<3>().0;
+        for (to, from) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
+            *to = std::array::from_fn(|c| self.levels[usize::from(from[c])][c]);
+        }
+    }
+
+    /// Appends the labels of a mask's pixels.
+    pub fn labels(&self, mask: &Mask, out: &mut Vec<u16>) {
+        out.extend(mask.ids.iter().map(|&id| self.labels[usize::from(id)]));
+    }
+
+    /// Puts samples together; `indices` are their numbers in the source.
+    ///
+    /// # Errors
+    /// [`DataError::UnequalSizes`] when the pictures are not of one size; `name` tells what to call a sample.
+    pub fn assemble(
+        &self,
+        samples: &[Sample],
+        indices: &[usize],
+        name: impl Fn(usize) -> String,
+    ) -> Result<Batch, DataError> {
+        let [w, h] = samples.first().map_or([0, 0], |s| s.image.size());
+        let mut images = AlignedVec::zeroed(samples.len() * h * w * 3);
+        let mut labels = Vec::new();
+        for (i, sample) in samples.iter().enumerate() {
+            if sample.image.size() != [w, h] {
+                return Err(DataError::UnequalSizes {
+                    first: name(indices[0]),
+                    first_size: [w, h],
+                    other: name(indices[i]),
+                    other_size: sample.image.size(),
+                });
+            }
+            self.normalise(&sample.image, &mut images[i * h * w * 3..][..h * w * 3]);
+            match &sample.target {
+                Target::Class(class) => labels.push(*class),
+                Target::Mask(mask) => self.labels(mask, &mut labels),
+            }
+        }
+        Ok(Batch { images, n: samples.len(), h, w, labels, indices: indices.to_vec() })
+    }
+}
+
+/// Writes a picture as H x W x 3 normalised numbers, for one picture at a time; see [`BatchFormat`] for more.
+///
+/// # Panics
+/// When `out` is not of that length or the normalisation not of three channels.
+pub fn normalise_into(image: &Image, normalisation: &Normalisation, out: &mut [f32]) {
+    BatchFormat::new(normalisation, None).normalise(image, out);
+}
+
+/// The batches of one epoch: all of `0..n` once, shuffled by (seed, epoch) or in order; the last may be short.
+pub fn epoch_batches(n: usize, batch_size: usize, order: Option<(u64, u64)>) -> Vec<Vec<usize>> {
+    let order: Vec<usize> = match order {
+        Some((seed, epoch)) => shuffle(&Key { seed, stream: STREAM, step: epoch }, n),
+        None => (0..n).collect(),
+    };
+    order.chunks(batch_size.max(1)).map(<[usize]>::to_vec).collect()
+}

@@ -1,0 +1,91 @@
+//! Pictures on disk: PNG and JPEG to [`Image`], and back to PNG.
+
+use std::path::Path;
+
+use crate::files::write_atomic;
+use crate::{DataError, Image, jpeg, png_file};
+
+/// Most pixels that a picture may have before it is refused (Pillow refuses at the same number): a small
+/// file cannot make the program take all memory.
+pub const MAX_PIXELS: usize = 178_956_970;
+
+pub(crate) fn check_size(path: &Path, width: usize, height: usize) -> Result<(), DataError> {
+    if width == 0 || height == 0 {
+        return Err(DataError::decode(path, format!("a picture of {width}x{height} pixels")));
+    }
+    if width.saturating_mul(height) > MAX_PIXELS {
+        return Err(DataError::TooLarge { path: path.into(), width, height });
+    }
+    Ok(())
+}
+
+/// What a file is by its first bytes; its name does not matter.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Png,
+    Jpeg,
+}
+
+pub(crate) fn sniff(path: &Path, bytes: &[u8]) -> Result<Format, DataError> {
+    if bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        Ok(Format::Png)
+    } else if bytes.starts_with(&[0xff, 0xd8]) {
+        Ok(Format::Jpeg)
+    } else if bytes.is_empty() {
+        Err(DataError::decode(path, "the file is empty"))
+    } else {
+        Err(DataError::decode(path, "neither a PNG nor a JPEG file"))
+    }
+}
+
+pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
+    std::fs::read(path).map_err(|e| DataError::io(path, &e))
+}
+
+/// Reads a PNG or JPEG picture as RGB.
+///
+/// Grey pictures get three equal channels, palettes their colours, samples of 16 bits keep their high byte,
+/// alpha is dropped. The EXIF orientation is not applied (a mask beside the picture would not turn with it).
+/// JPEG is decoded as libjpeg-turbo decodes it.
+///
+/// # Errors
+/// A file that is not there, is not a picture, is truncated or damaged, or has more than [`MAX_PIXELS`]
+/// pixels.
+pub fn read_image(path: &Path) -> Result<Image, DataError> {
+    decode_image(path, &read_bytes(path)?)
+}
+
+/// The picture in `bytes`; `path` is for messages.
+pub(crate) fn decode_image(path: &Path, bytes: &[u8]) -> Result<Image, DataError> {
+    match sniff(path, bytes)? {
+        Format::Png => Ok(png_file::read(path, bytes)?.into_image()),
+        Format::Jpeg => jpeg::read(path, bytes),
+    }
+}
+
+/// Width and height of a picture, from its header alone.
+///
+/// # Errors
+/// As [`read_image`], except that damage after the header goes unseen.
+pub fn image_size(path: &Path) -> Result<[usize; 2], DataError> {
+    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, &e))?;
+    let reader = image::ImageReader::new(std::io::BufReader::new(file));
+    let reader = reader.with_guessed_format().map_err(|e| DataError::io(path, &e))?;
+    let (width, height) = reader.into_dimensions().map_err(|e| DataError::decode(path, e))?;
+    check_size(path, width as usize, height as usize)?;
+    Ok([width as usize, height as usize])
+}
+
+/// Writes a PNG file, whole or not at all.
+///
+/// # Errors
+/// When the folder cannot be written.
+///
+/// # Panics
+/// When `pixels` is not as long as the size says.
+pub fn write_png(image: &Image, path: &Path) -> Result<(), DataError> {
+    assert_eq!(image.pixels.len(), image.width * image.height * 3, "pixels of a {:?} picture", image.size());
+    let bytes = png_file::encode_rgb(image.width, image.height, &image.pixels)
+        .map_err(|e| DataError::Io { path: path.into(), reason: e.to_string() })?;
+    write_atomic(path, &bytes)
+}
