@@ -41,3 +41,46 @@ fn relu_grad_body<S: Simd>(_: S, y: &[f32], dy: &mut [f32]) {
         *dy = if *y <= 0.0 { 0.0 } else { *dy };
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LENGTHS, normal, on_threads};
+
+    #[test]
+    fn relu_and_its_gradient() {
+        for isa in Isa::available() {
+            for len in LENGTHS {
+                let (x, dy) = (normal(1, len), normal(2, len));
+                let y = on_threads(|| {
+                    let mut y = x.clone();
+                    relu(isa, &mut y);
+                    y
+                });
+                let dx = on_threads(|| {
+                    let mut dx = dy.clone();
+                    relu_grad(isa, &y, &mut dx);
+                    dx
+                });
+                for i in 0..len {
+                    assert_eq!(y[i], x[i].max(0.0));
+                    assert_eq!(dx[i], if x[i] > 0.0 { dy[i] } else { 0.0 });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nan_stays() {
+        for isa in Isa::available() {
+            let mut x = vec![f32::NAN; 33];
+            relu(isa, &mut x);
+            assert!(x.iter().all(|x| x.is_nan()));
+            let mut dy = vec![2.0; 33];
+            relu_grad(isa, &x, &mut dy);
+            assert_eq!(dy, vec![2.0; 33]);
+            relu_grad(isa, &[0.0; 33], &mut dy);
+            assert_eq!(dy, vec![0.0; 33]);
+        }
+    }
+}

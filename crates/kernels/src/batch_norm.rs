@@ -247,3 +247,125 @@ fn input_grad_body<S: Simd>(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, differences, dot, normal, on_threads, to_f64};
+
+    const EPS: f32 = 1e-5;
+
+    /// y, mean, biased variance
+    fn naive(x: &[f64], c: usize, weight: &[f32], bias: &[f32]) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
+        let rows = (x.len() / c) as f64;
+        let column = |i: usize| x.iter().skip(i).step_by(c);
+        let mean: Vec<f64> = (0..c).map(|i| column(i).sum::<f64>() / rows).collect();
+        let var: Vec<f64> =
+            (0..c).map(|i| column(i).map(|x| (x - mean[i]).powi(2)).sum::<f64>() / rows).collect();
+        let value = |(at, x): (usize, &f64)| {
+            let i = at % c;
+            (x - mean[i]) / (var[i] + f64::from(EPS)).sqrt() * f64::from(weight[i]) + f64::from(bias[i])
+        };
+        (x.iter().enumerate().map(value).collect(), mean, var)
+    }
+
+    fn train(isa: Isa, x: &[f32], c: usize, weight: &[f32], bias: &[f32]) -> [Vec<f32>; 5] {
+        let mut y = vec![0.0; x.len()];
+        let [mut mean, mut inv_std] = [vec![0.0; c], vec![0.0; c]];
+        let (mut running_mean, mut running_var) = (vec![0.0; c], vec![1.0; c]);
+        let running = Running { momentum: 0.1, mean: &mut running_mean, var: &mut running_var };
+        batch_norm_train(isa, x, c, weight, bias, EPS, &mut y, &mut mean, &mut inv_std, Some(running));
+        [y, mean, inv_std, running_mean, running_var]
+    }
+
+    #[test]
+    fn training_and_gradients() {
+        for isa in Isa::available() {
+            for (rows, c) in [(2, 1), (5, 3), (37, 17), (11, 64)] {
+                let mut x = normal(1, rows * c);
+                x.iter_mut().for_each(|x| *x = 3.0 * *x + 7.0);
+                let (weight, bias, dy) = (normal(2, c), normal(3, c), normal(4, x.len()));
+                let (y, mean, var) = naive(&to_f64(&x), c, &weight, &bias);
+                let [got, save_mean, inv_std, ..] = train(isa, &x, c, &weight, &bias);
+                assert_close(&got, &y, 2e-5);
+                assert_close(&save_mean, &mean, 1e-6);
+
+                let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![1.0; c], vec![1.0; c]);
+                batch_norm_grad(
+                    isa, &x, &dy, c, &weight, &save_mean, &inv_std, &mut dx, &mut dw, &mut db, true,
+                );
+                let value = |x: &[f64]| dot(&naive(x, c, &weight, &bias).0, &dy);
+                assert_close(&dx, &differences(&to_f64(&x), value), 1e-4);
+                let (mut want_dw, mut want_db) = (vec![1.0; c], vec![1.0; c]);
+                for (at, dy) in dy.iter().enumerate() {
+                    let i = at % c;
+                    let xhat = (f64::from(x[at]) - mean[i]) / (var[i] + f64::from(EPS)).sqrt();
+                    want_dw[i] += f64::from(*dy) * xhat;
+                    want_db[i] += f64::from(*dy);
+                }
+                assert_close(&dw, &want_dw, 1e-5);
+                assert_close(&db, &want_db, 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn equals_pytorch() {
+        // torch.nn.BatchNorm1d(2), one step, then eval(), in double precision
+        let x = [1.0, 2.0, 3.0, -1.0, 0.0, 5.0, 2.0, 2.0];
+        let dy = [0.5, -1.0, 1.0, 0.25, -0.75, 2.0, 0.125, 0.5];
+        let (weight, bias) = ([1.5, -0.5], [0.25, 1.0]);
+        for isa in Isa::available() {
+            let [y, mean, inv_std, running_mean, running_var] = train(isa, &x, 2, &weight, &bias);
+            let want = [-0.420817709984, 1.0, 2.262453129953, 1.707105995514];
+            assert_close(&y[..4], &want, 1e-6);
+            assert_close(&running_mean, &[0.15, 0.2], 1e-6);
+            assert_close(&running_var, &[1.066666666667, 1.5], 1e-6);
+            let (mut dx, mut dw, mut db) = (vec![0.0; 8], vec![f32::NAN; 2], vec![f32::NAN; 2]);
+            batch_norm_grad(isa, &x, &dy, 2, &weight, &mean, &inv_std, &mut dx, &mut dw, &mut db, false);
+            let want = [0.704355979316, 0.33882162285, 0.067089619503, -0.162044665663];
+            assert_close(&dx[..4], &want, 1e-6);
+            assert_close(&dw, &[2.180157557449, 2.474870984298], 1e-6);
+            assert_close(&db, &[0.875, 1.75], 1e-6);
+            let mut y = vec![0.0; 8];
+            batch_norm_eval(isa, &x, 2, &weight, &bias, &running_mean, &running_var, EPS, &mut y);
+            assert_close(&y[..4], &[1.484507654863, 0.265155526643, 4.389231548657, 1.489896315572], 1e-6);
+        }
+    }
+
+    #[test]
+    fn bits_over_several_tasks() {
+        for isa in Isa::available() {
+            let (c, x) = (13, normal(1, 13 * 9_973));
+            let (weight, bias, dy) = (normal(2, c), normal(3, c), normal(4, x.len()));
+            on_threads(|| {
+                let [y, mean, inv_std, _, var] = train(isa, &x, c, &weight, &bias);
+                let (mut dx, mut dw, mut db) = (vec![0.0; x.len()], vec![0.0; c], vec![0.0; c]);
+                batch_norm_grad(isa, &x, &dy, c, &weight, &mean, &inv_std, &mut dx, &mut dw, &mut db, false);
+                [y, mean, inv_std, var, dx, dw, db].concat()
+            });
+        }
+    }
+
+    #[test]
+    fn large_means_do_not_cancel() {
+        let x: Vec<f32> = normal(1, 4_001).iter().map(|x| x + 2_000.0).collect();
+        let (_, _, var) = naive(&to_f64(&x), 1, &[1.0], &[0.0]);
+        for isa in Isa::available() {
+            let [_, _, inv_std, ..] = train(isa, &x, 1, &[1.0], &[0.0]);
+            assert_close(&inv_std, &[1.0 / (var[0] + f64::from(EPS)).sqrt()], 1e-6);
+        }
+    }
+
+    #[test]
+    fn edges() {
+        for isa in Isa::available() {
+            let [y, mean, _, _, var] = train(isa, &[3.0, 4.0], 2, &[1.0; 2], &[0.5; 2]);
+            assert!(y == [0.5, 0.5] && mean == [3.0, 4.0] && var == [0.9, 0.9]);
+            let [y, ..] = train(isa, &[], 2, &[1.0; 2], &[0.5; 2]);
+            assert!(y.is_empty());
+            let [y, ..] = train(isa, &[f32::NAN, 1.0, 2.0, 2.0], 2, &[1.0; 2], &[0.5; 2]);
+            assert!(y[0].is_nan() && y[2].is_nan() && !y[1].is_nan());
+        }
+    }
+}

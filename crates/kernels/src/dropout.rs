@@ -112,3 +112,76 @@ fn multiply_rows_body<S: Simd>(_: S, factors: &[f32], x: &mut [f32]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{normal, on_threads};
+
+    const KEY: DropoutKey = DropoutKey { seed: 5, step: 9, node: 3, p: 0.3 };
+
+    fn draw(key: &DropoutKey, index: usize) -> f32 {
+        let key = Key { seed: key.seed, stream: PURPOSE ^ key.node, step: key.step };
+        if f64::from(key.u32(index as u64)) / 4_294_967_296.0 < f64::from(KEY.p) { 0.0 } else { 1.0 / 0.7 }
+    }
+
+    #[test]
+    fn draws_are_those_of_nchw_order() {
+        let (n, h, w) = (2, 3, 5);
+        for isa in Isa::available() {
+            for c in [1, 3, 15, 16, 17, 37] {
+                let x = normal(1, n * h * w * c);
+                let run = |f: fn(Isa, &DropoutKey, usize, usize, usize, usize, &mut [f32])| {
+                    on_threads(|| {
+                        let mut y = x.clone();
+                        f(isa, &KEY, n, h, w, c, &mut y);
+                        y
+                    })
+                };
+                let (single, whole) = (run(dropout), run(dropout2d));
+                for at in 0..x.len() {
+                    let (pixel, c_at) = (at / c, at % c);
+                    let (n_at, pixel) = (pixel / (h * w), pixel % (h * w));
+                    let channel = n_at * c + c_at;
+                    let near = |y: f32, factor: f32| (y - x[at] * factor).abs() <= 1e-6 * x[at].abs();
+                    assert!(near(single[at], draw(&KEY, channel * h * w + pixel)));
+                    assert!(near(whole[at], draw(&KEY, channel)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn share_and_independence() {
+        let isa = Isa::best();
+        let kept = |key: &DropoutKey| {
+            let mut x = vec![1.0; 40_000];
+            dropout(isa, key, 4, 10, 10, 100, &mut x);
+            x.iter().map(|x| *x != 0.0).collect::<Vec<_>>()
+        };
+        let first = kept(&KEY);
+        let share = first.iter().filter(|kept| **kept).count() as f64 / 40_000.0;
+        assert!((share - 0.7).abs() < 0.01);
+        for other in
+            [DropoutKey { seed: 6, ..KEY }, DropoutKey { step: 10, ..KEY }, DropoutKey { node: 4, ..KEY }]
+        {
+            let same = first.iter().zip(kept(&other)).filter(|(a, b)| *a == b).count() as f64 / 40_000.0;
+            assert!((same - 0.58).abs() < 0.01, "0.7^2 + 0.3^2 of independent draws agree, {same} here");
+        }
+    }
+
+    #[test]
+    fn probability_of_none_and_all() {
+        for isa in Isa::available() {
+            let x = normal(1, 60);
+            let mut y = x.clone();
+            dropout(isa, &DropoutKey { p: 0.0, ..KEY }, 1, 4, 5, 3, &mut y);
+            dropout2d(isa, &DropoutKey { p: 0.0, ..KEY }, 1, 4, 5, 3, &mut y);
+            assert_eq!(x, y);
+            dropout(isa, &DropoutKey { p: 1.0, ..KEY }, 1, 4, 5, 3, &mut y);
+            assert!(y.iter().all(|y| *y == 0.0));
+            dropout(isa, &KEY, 0, 4, 5, 3, &mut []);
+            dropout2d(isa, &KEY, 1, 4, 5, 0, &mut []);
+        }
+    }
+}

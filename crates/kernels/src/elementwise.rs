@@ -96,3 +96,60 @@ fn squared_norm_body<S: Simd>(_: S, x: &[f32]) -> f64 {
     }
     sums.iter().sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LENGTHS, normal, on_threads, to_f64};
+
+    #[test]
+    fn sums_and_scaling() {
+        for isa in Isa::available() {
+            for len in LENGTHS {
+                let (a, b) = (normal(1, len), normal(2, len));
+                let y = on_threads(|| {
+                    let mut y = vec![0.0; len];
+                    add(isa, &a, &b, &mut y);
+                    scale(isa, &mut y, 0.5);
+                    add_assign(isa, &mut y, &a);
+                    y
+                });
+                for i in 0..len {
+                    assert_eq!(y[i], (a[i] + b[i]) * 0.5 + a[i]);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn norm() {
+        for isa in Isa::available() {
+            for len in LENGTHS {
+                let x = normal(3, len);
+                let want: f64 = to_f64(&x).iter().map(|x| x * x).sum();
+                on_threads(|| {
+                    let norm = squared_norm(isa, &x);
+                    assert!((norm - want).abs() <= 1e-12 * want);
+                    vec![f32::from_bits(norm.to_bits() as u32), f32::from_bits((norm.to_bits() >> 32) as u32)]
+                });
+            }
+        }
+    }
+
+    #[test]
+    fn finds_what_is_not_finite() {
+        for isa in Isa::available() {
+            assert!(all_finite(isa, &[]));
+            let mut x = vec![f32::MAX; 40_000];
+            x[3] = f32::MIN_POSITIVE / 2.0;
+            assert!(all_finite(isa, &x));
+            for i in [0, 17, 16_384, 39_999] {
+                for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                    let good = std::mem::replace(&mut x[i], bad);
+                    assert!(!all_finite(isa, &x));
+                    x[i] = good;
+                }
+            }
+        }
+    }
+}

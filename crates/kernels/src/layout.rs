@@ -152,3 +152,73 @@ pub fn concat_grad(dy: &[f32], pixels: usize, parts: &mut [(&mut [f32], usize)])
         first += *c;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{normal, on_threads};
+
+    fn numbered(len: usize) -> Vec<f32> {
+        (0..len).map(|i| i as f32).collect()
+    }
+
+    #[test]
+    fn orders() {
+        for (n, c, h, w) in
+            [(0, 3, 2, 2), (1, 1, 1, 1), (2, 3, 5, 7), (3, 17, 4, 4), (1, 100, 33, 31), (2, 64, 1, 1)]
+        {
+            let x = numbered(n * c * h * w);
+            let y = on_threads(|| {
+                let mut y = vec![f32::NAN; x.len()];
+                nchw_to_nhwc(&x, n, c, h, w, &mut y);
+                y
+            });
+            for (at, y) in y.iter().enumerate() {
+                let (pixel, c_at) = (at / c, at % c);
+                let (n_at, pixel) = (pixel / (h * w), pixel % (h * w));
+                assert_eq!(*y, x[(n_at * c + c_at) * h * w + pixel]);
+            }
+            let mut back = vec![f32::NAN; x.len()];
+            nhwc_to_nchw(&y, n, h, w, c, &mut back);
+            assert_eq!(back, x);
+        }
+    }
+
+    #[test]
+    fn crops_and_borders() {
+        let (n, h, w, c) = (2, 7, 5, 3);
+        let x = numbered(n * h * w * c);
+        for (top, left, oh, ow) in [(0, 0, 7, 5), (2, 1, 3, 4), (6, 4, 1, 1), (3, 2, 0, 2), (1, 0, 6, 5)] {
+            let mut y = vec![f32::NAN; n * oh * ow * c];
+            crop(&x, n, h, w, c, top, left, oh, ow, &mut y);
+            let mut dx = vec![f32::NAN; x.len()];
+            crop_grad(&y, n, h, w, c, top, left, oh, ow, &mut dx);
+            for (at, x) in x.iter().enumerate() {
+                let (row, column) = (at / c / w % h, at / c % w);
+                let inside = (top..top + oh).contains(&row) && (left..left + ow).contains(&column);
+                assert_eq!(dx[at], if inside { *x } else { 0.0 });
+            }
+        }
+        let mut y = vec![f32::NAN; n * 9 * 8 * c];
+        pad_bottom_right(&x, n, h, w, c, 9, 8, &mut y);
+        let mut back = vec![f32::NAN; x.len()];
+        crop(&y, n, 9, 8, c, 0, 0, h, w, &mut back);
+        assert_eq!(back, x);
+        assert_eq!(y.iter().sum::<f32>(), x.iter().sum::<f32>());
+    }
+
+    #[test]
+    fn joining_and_taking_apart() {
+        let pixels = 4_003;
+        let (a, b, c) = (normal(1, pixels * 3), normal(2, pixels), normal(3, pixels * 17));
+        let y = on_threads(|| {
+            let mut y = vec![f32::NAN; pixels * 21];
+            concat(&[(&a, 3), (&b, 1), (&[], 0), (&c, 17)], pixels, &mut y);
+            y
+        });
+        assert_eq!(y[21 * 5..21 * 6], [&a[15..18], &b[5..6], &c[85..102]].concat());
+        let [mut da, mut db, mut dc] = [a.len(), b.len(), c.len()].map(|len| vec![f32::NAN; len]);
+        concat_grad(&y, pixels, &mut [(&mut da, 3), (&mut db, 1), (&mut [], 0), (&mut dc, 17)]);
+        assert!(da == a && db == b && dc == c);
+    }
+}

@@ -28,6 +28,8 @@ pub mod reduce;
 pub mod rng;
 mod scratch;
 pub mod simd;
+#[cfg(test)]
+mod testing;
 pub mod threads;
 
 pub use aligned::AlignedVec;

@@ -270,3 +270,160 @@ impl Block {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Key;
+    use crate::testing::{assert_close, differences, normal, on_threads, to_f64};
+
+    fn plain(classes: usize) -> CrossEntropy<'static> {
+        CrossEntropy { classes, weights: None, label_smoothing: 0.0 }
+    }
+
+    fn labels(len: usize, classes: usize, ignored: bool) -> Vec<u16> {
+        let key = Key { seed: 1, stream: 1, step: 1 };
+        let label = |i| match key.below(i, classes as u64 + u64::from(ignored)) {
+            y if y == classes as u64 => IGNORE,
+            y => y as u16,
+        };
+        (0..len as u64).map(label).collect()
+    }
+
+    /// The documented formula, class by class.
+    fn naive(loss: &CrossEntropy<'_>, logits: &[f64], labels: &[u16]) -> LossValue {
+        let c = loss.classes;
+        let weight = |i: usize| loss.weights.map_or(1.0, |weights| f64::from(weights[i]));
+        let smoothing = f64::from(loss.label_smoothing);
+        let mut value = LossValue::default();
+        for (x, &y) in logits.chunks(c).zip(labels).filter(|(_, y)| **y != IGNORE) {
+            let y = usize::from(y);
+            let log_sum = x.iter().map(|x| x.exp()).sum::<f64>().ln();
+            let spread: f64 = (0..c).map(|i| -weight(i) * (x[i] - log_sum)).sum();
+            value.sum += (1.0 - smoothing) * -weight(y) * (x[y] - log_sum) + smoothing / c as f64 * spread;
+            value.weight += weight(y);
+        }
+        value
+    }
+
+    #[test]
+    fn losses_and_gradients() {
+        for isa in Isa::available() {
+            for (pixels, classes) in [(1, 1), (1, 2), (31, 7), (32, 7), (33, 7), (97, 3), (5, 50)] {
+                let weights: Vec<f32> = normal(2, classes).iter().map(|w| w.abs() + 0.1).collect();
+                for (weights, label_smoothing) in
+                    [(None, 0.0), (None, 0.1), (Some(&weights[..]), 0.0), (Some(&weights[..]), 0.2)]
+                {
+                    let loss = CrossEntropy { classes, weights, label_smoothing };
+                    let logits: Vec<f32> = normal(3, pixels * classes).iter().map(|x| 3.0 * x).collect();
+                    let mut labels = labels(pixels, classes, true);
+                    labels[0] = 0;
+                    let mut grad = vec![f32::NAN; logits.len()];
+                    let value = cross_entropy(isa, &loss, &logits, &labels, Some(&mut grad));
+                    let want = naive(&loss, &to_f64(&logits), &labels);
+                    assert!((value.sum - want.sum).abs() <= 1e-6 * (1.0 + want.sum.abs()));
+                    assert!((value.weight - want.weight).abs() <= 1e-6 * want.weight);
+                    let mean = |x: &[f64]| naive(&loss, x, &labels).mean();
+                    assert_close(&grad, &differences(&to_f64(&logits), mean), 1e-6);
+                    assert_eq!(value, cross_entropy(isa, &loss, &logits, &labels, None));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn equals_pytorch() {
+        // cross_entropy(x, y, weight=w, label_smoothing=0.1) in double precision; -100 is IGNORE
+        let x = [0.5, -1.25, 2.0, 1.5, 0.25, -0.75, -2.0, 3.0, 0.125, 0.0, 1.0, -1.0];
+        let loss = CrossEntropy { classes: 3, weights: Some(&[0.5, 2.0, 1.25]), label_smoothing: 0.1 };
+        for isa in Isa::available() {
+            let mut grad = vec![0.0; 12];
+            let value = cross_entropy(isa, &loss, &x, &[2, 0, IGNORE, 1], Some(&mut grad));
+            assert!((value.mean() - 0.4758148562245672).abs() < 1e-7);
+            let want = [
+                0.054495616258,
+                -0.007535531002,
+                -0.046960085256,
+                -0.014283592135,
+                0.013783834835,
+                0.000499757299,
+                0.0,
+                0.0,
+                0.0,
+                0.121182837364,
+                -0.156287420480,
+                0.035104583116,
+            ];
+            assert_close(&grad, &want, 1e-7);
+        }
+    }
+
+    #[test]
+    fn bits_over_several_tasks() {
+        let (logits, labels) = (normal(1, 7 * 20_011), labels(20_011, 7, true));
+        for isa in Isa::available() {
+            on_threads(|| {
+                let mut grad = vec![0.0; logits.len()];
+                let value = cross_entropy(isa, &plain(7), &logits, &labels, Some(&mut grad));
+                let mut y = vec![0.0; logits.len()];
+                softmax(isa, &logits, 7, &mut y);
+                let bits = value.sum.to_bits();
+                [vec![f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)], grad, y].concat()
+            });
+        }
+    }
+
+    #[test]
+    fn nothing_counts() {
+        for isa in Isa::available() {
+            let mut grad = vec![f32::NAN; 21];
+            let value = cross_entropy(isa, &plain(7), &[f32::NAN; 21], &[IGNORE; 3], Some(&mut grad));
+            assert!(value == LossValue::default() && value.mean() == 0.0);
+            assert_eq!(grad, vec![0.0; 21]);
+            let zero = CrossEntropy { weights: Some(&[0.0, 1.0]), ..plain(2) };
+            let mut grad = vec![f32::NAN; 2];
+            assert_eq!(cross_entropy(isa, &zero, &[1.0, 2.0], &[0], Some(&mut grad)).mean(), 0.0);
+            assert_eq!(grad, vec![0.0; 2]);
+            assert_eq!(cross_entropy(isa, &plain(7), &[], &[], Some(&mut [])).mean(), 0.0);
+        }
+    }
+
+    #[test]
+    fn extreme_logits() {
+        for isa in Isa::available() {
+            let mut grad = vec![0.0; 6];
+            let x = [1e4, -1e4, 0.0, 0.0, 500.0, f32::NEG_INFINITY];
+            let value = cross_entropy(isa, &plain(3), &x, &[0, 1], Some(&mut grad));
+            assert!(value.mean() == 0.0 && grad == vec![0.0; 6]);
+            let value = cross_entropy(isa, &plain(3), &x, &[1, 0], Some(&mut grad));
+            assert!((value.mean() - 10_250.0).abs() < 1e-2);
+            assert_eq!(grad, [0.5, -0.5, 0.0, -0.5, 0.5, 0.0]);
+            let value = cross_entropy(isa, &plain(2), &[f32::NAN, 1.0], &[1], Some(&mut grad[..2]));
+            assert!(value.sum.is_nan() && grad[0].is_nan() && grad[1].is_nan());
+        }
+    }
+
+    #[test]
+    #[should_panic]
+    fn a_label_beyond_the_classes() {
+        cross_entropy(Isa::best(), &plain(3), &[0.0; 3], &[3], None);
+    }
+
+    #[test]
+    fn softmax_of_any_size() {
+        for isa in Isa::available() {
+            for (pixels, classes) in [(0, 3), (1, 1), (33, 7), (100, 50), (1, 1000)] {
+                let x: Vec<f32> = normal(1, pixels * classes).iter().map(|x| 5.0 * x).collect();
+                let mut y = vec![0.0; x.len()];
+                softmax(isa, &x, classes, &mut y);
+                let mut want = Vec::new();
+                for x in to_f64(&x).chunks(classes) {
+                    let sum: f64 = x.iter().map(|x| x.exp()).sum();
+                    want.extend(x.iter().map(|x| x.exp() / sum));
+                }
+                assert_close(&y, &want, 5e-7);
+            }
+            softmax(isa, &[], 0, &mut []);
+        }
+    }
+}

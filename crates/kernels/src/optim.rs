@@ -117,3 +117,70 @@ fn adamw_body<S: Simd>(simd: S, f: AdamFactors, w: &mut [f32], g: &[f32], m: &mu
         *w = simd.mul_add_scalar(-f.rate, *m / denominator, *w * f.keep);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{LENGTHS, assert_close, normal, on_threads, to_f64};
+
+    const SGD: Sgd = Sgd { lr: 0.1, momentum: 0.9, weight_decay: 0.01 };
+    const ADAMW: AdamW = AdamW { lr: 0.01, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.05, step: 1 };
+
+    fn gradient(step: usize) -> [f32; 3] {
+        [0.1 * (step + 1) as f32, -0.2 + 0.3 * step as f32, 1e-3]
+    }
+
+    #[test]
+    fn four_steps_equal_pytorch() {
+        // torch.optim.SGD and AdamW with these settings and gradients, in double precision
+        for isa in Isa::available() {
+            let start = [1.0, -0.5, 0.25];
+            let (mut w, mut velocity) = (start, [0.0; 3]);
+            for step in 0..4 {
+                sgd(isa, &SGD, &mut w, &gradient(step), &mut velocity);
+            }
+            assert_close(&w, &[0.805571046311, -0.5999049076705, 0.24683768815535], 1e-6);
+            let (mut w, mut m, mut v) = (start, [0.0; 3], [0.0; 3]);
+            for step in 0..4 {
+                let settings = AdamW { step: step as u64 + 1, ..ADAMW };
+                adamw(isa, &settings, &mut w, &gradient(step), &mut m, &mut v);
+            }
+            assert_close(&w, &[0.959194998625047, -0.49784001975046854, 0.20953076457236885], 1e-6);
+        }
+    }
+
+    #[test]
+    fn one_step_of_any_length() {
+        for isa in Isa::available() {
+            for len in LENGTHS {
+                let (w, g, m) = (normal(1, len), normal(2, len), normal(3, len));
+                let v: Vec<f32> = normal(4, len).iter().map(|v| v * v).collect();
+                let got = on_threads(|| {
+                    let (mut w, mut velocity) = (w.clone(), m.clone());
+                    sgd(isa, &SGD, &mut w, &g, &mut velocity);
+                    [w, velocity].concat()
+                });
+                let [w64, g64, m64, v64] = [&w, &g, &m, &v].map(|x| to_f64(x));
+                let velocity: Vec<f64> = (0..len).map(|i| 0.9 * m64[i] + g64[i] + 0.01 * w64[i]).collect();
+                assert_close(&got[len..], &velocity, 1e-6);
+                let want: Vec<f64> = (0..len).map(|i| w64[i] - 0.1 * velocity[i]).collect();
+                assert_close(&got[..len], &want, 1e-6);
+
+                let got = on_threads(|| {
+                    let (mut w, mut m, mut v) = (w.clone(), m.clone(), v.clone());
+                    adamw(isa, &AdamW { step: 3, ..ADAMW }, &mut w, &g, &mut m, &mut v);
+                    [w, m, v].concat()
+                });
+                let m: Vec<f64> = (0..len).map(|i| 0.9 * m64[i] + 0.1 * g64[i]).collect();
+                let v: Vec<f64> = (0..len).map(|i| 0.999 * v64[i] + 0.001 * g64[i] * g64[i]).collect();
+                let (bias1, bias2) = (1.0 - 0.9_f64.powi(3), 1.0 - 0.999_f64.powi(3));
+                let w: Vec<f64> = (0..len)
+                    .map(|i| {
+                        w64[i] * (1.0 - 0.01 * 0.05) - 0.01 / bias1 * m[i] / ((v[i] / bias2).sqrt() + 1e-8)
+                    })
+                    .collect();
+                assert_close(&got, &[w, m, v].concat(), 1e-6);
+            }
+        }
+    }
+}

@@ -41,13 +41,11 @@ impl Pool2dShape {
 
     fn out(&self, side: usize, axis: usize) -> usize {
         let (kernel, stride, padding) = (self.kernel[axis], self.stride[axis], self.padding[axis]);
-        let Some(room) = (side + 2 * padding).checked_sub(kernel) else { return 0 };
-        if !self.ceil_mode {
-            return room / stride + 1;
-        }
-        let out = room.div_ceil(stride) + 1;
-        // The last window must begin inside the input or its left padding.
-        if (out - 1) * stride >= side + padding { out - 1 } else { out }
+        let slack = if self.ceil_mode { stride - 1 } else { 0 };
+        let Some(room) = (side + 2 * padding + slack).checked_sub(kernel) else { return 0 };
+        let out = room / stride + 1;
+        // A window that ceil_mode adds must begin inside the input or its left padding.
+        if self.ceil_mode && (out - 1) * stride >= side + padding { out - 1 } else { out }
     }
 
     fn input_len(&self) -> usize {
@@ -229,6 +227,149 @@ fn grad_row_body<S: Simd>(_: S, shape: &Pool2dShape, dy: &[f32], argmax: &[u8], 
                 for ((dx, dy), arg) in dx[iw * c..][..c].iter_mut().zip(dy).zip(argmax) {
                     *dx += if *arg == position { *dy } else { 0.0 };
                 }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, differences, dot, normal, on_threads, to_f64};
+
+    fn shape(h: usize, w: usize, c: usize, kernel: usize, stride: usize, padding: usize) -> Pool2dShape {
+        Pool2dShape {
+            n: 2,
+            h,
+            w,
+            c,
+            kernel: [kernel; 2],
+            stride: [stride; 2],
+            padding: [padding; 2],
+            ceil_mode: false,
+        }
+    }
+
+    fn naive(s: &Pool2dShape, x: &[f64]) -> Vec<f64> {
+        let mut y = Vec::new();
+        for n in 0..s.n {
+            for oh in 0..s.out_h() {
+                for ow in 0..s.out_w() {
+                    for c in 0..s.c {
+                        let mut best = f64::NEG_INFINITY;
+                        for kh in 0..s.kernel[0] {
+                            for kw in 0..s.kernel[1] {
+                                let ih = (oh * s.stride[0] + kh).wrapping_sub(s.padding[0]);
+                                let iw = (ow * s.stride[1] + kw).wrapping_sub(s.padding[1]);
+                                if ih < s.h && iw < s.w {
+                                    best = best.max(x[((n * s.h + ih) * s.w + iw) * s.c + c]);
+                                }
+                            }
+                        }
+                        y.push(best);
+                    }
+                }
+            }
+        }
+        y
+    }
+
+    #[test]
+    fn output_sizes_are_pytorchs() {
+        // (side, kernel, stride, padding, ceil_mode) and the answer of torch.nn.functional.max_pool2d
+        for (side, kernel, stride, padding, ceil_mode, want) in [
+            (5, 2, 2, 0, false, 2),
+            (5, 2, 2, 0, true, 3),
+            (7, 3, 2, 1, true, 4),
+            (6, 3, 3, 1, true, 3),
+            (4, 3, 2, 1, true, 3),
+            (1, 2, 2, 0, true, 1),
+            (2, 2, 3, 1, true, 1),
+            (3, 2, 3, 1, true, 2),
+        ] {
+            let s = Pool2dShape { ceil_mode, ..shape(side, side, 1, kernel, stride, padding) };
+            assert_eq!(s.out_h(), want, "{s:?}");
+        }
+        assert_eq!(shape(1, 5, 1, 2, 2, 0).out_h(), 0);
+    }
+
+    #[test]
+    fn values_and_gradients() {
+        let mut shapes = vec![
+            shape(1, 1, 3, 2, 2, 0),
+            shape(2, 2, 1, 2, 2, 0),
+            shape(5, 7, 17, 2, 2, 0),
+            shape(6, 4, 16, 2, 2, 0),
+            shape(7, 9, 5, 3, 3, 0),
+            shape(7, 6, 5, 3, 2, 1),
+            shape(5, 5, 3, 3, 1, 1),
+            shape(7, 5, 2, 2, 3, 0),
+        ];
+        shapes.push(Pool2dShape { ceil_mode: true, ..shape(5, 7, 3, 2, 2, 0) });
+        shapes.push(Pool2dShape { ceil_mode: true, ..shape(6, 5, 3, 3, 2, 1) });
+        shapes.push(Pool2dShape {
+            kernel: [1, 3],
+            stride: [2, 1],
+            padding: [0, 1],
+            ..shape(5, 6, 3, 1, 1, 0)
+        });
+        for isa in Isa::available() {
+            for s in &shapes {
+                let x = normal(1, s.input_len());
+                let mut argmax = vec![0; s.output_len()];
+                let mut y = vec![0.0; s.output_len()];
+                max_pool2d(isa, s, &x, &mut y, Some(&mut argmax));
+                assert_close(&y, &naive(s, &to_f64(&x)), 0.0);
+                let without = on_threads(|| {
+                    let mut y = vec![0.0; s.output_len()];
+                    max_pool2d(isa, s, &x, &mut y, None);
+                    y
+                });
+                assert_eq!(y, without);
+                let dy = normal(2, y.len());
+                let dx = on_threads(|| {
+                    let mut dx = vec![f32::NAN; x.len()];
+                    max_pool2d_grad(isa, s, &dy, &argmax, &mut dx);
+                    dx
+                });
+                // Equal inputs closer than the difference's step are not expected from this seed.
+                assert_close(&dx, &differences(&to_f64(&x), |x| dot(&naive(s, x), &dy)), 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn bits_over_several_tasks() {
+        let s = shape(64, 50, 67, 2, 2, 0);
+        for isa in Isa::available() {
+            let (x, dy) = (normal(1, s.input_len()), normal(2, s.output_len()));
+            on_threads(|| {
+                let (mut y, mut argmax) = (vec![0.0; s.output_len()], vec![0; s.output_len()]);
+                max_pool2d(isa, &s, &x, &mut y, Some(&mut argmax));
+                let mut dx = vec![0.0; x.len()];
+                max_pool2d_grad(isa, &s, &dy, &argmax, &mut dx);
+                [y, dx].concat()
+            });
+        }
+    }
+
+    #[test]
+    fn nan_wins_and_the_first_of_equals_counts() {
+        for isa in Isa::available() {
+            for (s, position) in [(shape(2, 2, 9, 2, 2, 0), 3), (shape(2, 2, 9, 2, 1, 0), 3)] {
+                for at in 0..4 {
+                    let mut x = normal(1, s.input_len());
+                    x[at * 9..(at + 1) * 9].fill(f32::NAN);
+                    let (mut y, mut argmax) = (vec![0.0; 18], vec![0; 18]);
+                    max_pool2d(isa, &s, &x, &mut y, Some(&mut argmax));
+                    assert!(y[..9].iter().all(|y| y.is_nan()) && y[9..].iter().all(|y| !y.is_nan()));
+                    assert!(argmax[..9].iter().all(|&arg| arg == at as u8 && arg <= position));
+                }
+                let (mut y, mut argmax) = (vec![0.0; 18], vec![9; 18]);
+                max_pool2d(isa, &s, &vec![-2.0; s.input_len()], &mut y, Some(&mut argmax));
+                assert!(y == vec![-2.0; 18] && argmax == vec![0; 18]);
+                max_pool2d(isa, &s, &vec![f32::NEG_INFINITY; s.input_len()], &mut y, Some(&mut argmax));
+                assert!(y == vec![f32::NEG_INFINITY; 18] && argmax == vec![0; 18]);
             }
         }
     }

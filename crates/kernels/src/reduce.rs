@@ -59,3 +59,36 @@ fn sum_rows_body<S: Simd>(_: S, x: &[f32], c: usize, sums: &mut [f64]) {
         lanes.fill(0.0);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, normal, on_threads};
+
+    #[test]
+    fn sums_equal_naive_ones() {
+        for isa in Isa::available() {
+            for (rows, c) in
+                [(0, 3), (1, 1), (1, 7), (63, 7), (641, 7), (4_999, 17), (70_001, 1), (301, 64), (77, 131)]
+            {
+                let x = normal(1, rows * c);
+                let mut want = vec![0.0_f64; c];
+                for row in x.chunks(c) {
+                    for (sum, x) in want.iter_mut().zip(row) {
+                        *sum += f64::from(*x);
+                    }
+                }
+                let out = on_threads(|| {
+                    let mut out = vec![f32::NAN; c];
+                    sum_rows(isa, &x, c, &mut out, false);
+                    out
+                });
+                assert_close(&out, &want, 3e-5);
+                let mut twice = out.clone();
+                sum_rows(isa, &x, c, &mut twice, true);
+                assert!(twice.iter().zip(&out).all(|(twice, out)| *twice == 2.0 * out));
+            }
+            sum_rows(isa, &[], 0, &mut [], false);
+        }
+    }
+}
