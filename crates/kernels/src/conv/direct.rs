@@ -59,7 +59,11 @@ impl Product<'_> {
         // Tasks that share columns follow each other, so that the cores share those weights in the L3 cache.
         parallel_for(row_blocks * column_blocks, |task| {
             let (block, columns) = (task % row_blocks, task / row_blocks * COLUMNS);
-            self.isa.run(Task { product: self, y: &y, row: block * rows, column: columns });
+            // (The scratch is taken out here: a closure inside the operation would be compiled without its
+            // instruction set.)
+            with_scratch(SCRATCH, |a| {
+                self.isa.run(Task { product: self, y: &y, a, row: block * rows, column: columns });
+            });
         });
     }
 }
@@ -77,6 +81,8 @@ impl SimdOp for TaskRows {
 struct Task<'a> {
     product: &'a Product<'a>,
     y: &'a SharedMut<'a, f32>,
+    /// Room for the gathered rows.
+    a: &'a mut [f32],
     row: usize,
     column: usize,
 }
@@ -93,36 +99,35 @@ impl SimdOp for Task<'_> {
         let kc = depth.div_ceil(blocks);
         let rs = row_stride(kc);
         let nr = panel_width::<S>();
-        with_scratch(rows.next_multiple_of(S::MR) * rs, |a| {
-            for k0 in (0..depth).step_by(kc) {
-                let kc = kc.min(depth - k0);
-                for i in 0..rows {
-                    p.gather.row(p.source, self.row + i, k0, kc, &mut a[i * rs..i * rs + kc]);
-                }
-                for column in (self.column..end).step_by(nr) {
-                    for i in (0..rows).step_by(S::MR) {
-                        // SAFETY: `a` holds `rows` rounded up to MR rows of distance `rs`; the packed weights hold
-                        // `depth` rows of each panel; this task alone writes its block of rows and columns of `y`,
-                        // whose last row ends inside `y`.
-                        unsafe {
-                            let args = TileArgs {
-                                k: kc,
-                                a: a.as_ptr().add(i * rs),
-                                a_k: 1,
-                                b: p.packed.as_ptr().add(column * depth + k0 * nr),
-                                b_k: nr,
-                                c: self.y.as_mut_ptr().add((self.row + i) * p.columns + column),
-                                c_row: p.columns,
-                                rows: S::MR.min(rows - i),
-                                cols: nr.min(end - column),
-                                accumulate: k0 > 0,
-                            };
-                            tile_with_stride(simd, rs, args);
-                        }
+        let a = &mut self.a[..rows.next_multiple_of(S::MR) * rs];
+        for k0 in (0..depth).step_by(kc) {
+            let kc = kc.min(depth - k0);
+            for i in 0..rows {
+                p.gather.row(p.source, self.row + i, k0, kc, &mut a[i * rs..i * rs + kc]);
+            }
+            for column in (self.column..end).step_by(nr) {
+                for i in (0..rows).step_by(S::MR) {
+                    // SAFETY: `a` holds `rows` rounded up to MR rows of distance `rs`; the packed weights hold
+                    // `depth` rows of each panel; this task alone writes its block of rows and columns of `y`,
+                    // whose last row ends inside `y`.
+                    unsafe {
+                        let args = TileArgs {
+                            k: kc,
+                            a: a.as_ptr().add(i * rs),
+                            a_k: 1,
+                            b: p.packed.as_ptr().add(column * depth + k0 * nr),
+                            b_k: nr,
+                            c: self.y.as_mut_ptr().add((self.row + i) * p.columns + column),
+                            c_row: p.columns,
+                            rows: S::MR.min(rows - i),
+                            cols: nr.min(end - column),
+                            accumulate: k0 > 0,
+                        };
+                        tile_with_stride(simd, rs, args);
                     }
                 }
             }
-        });
+        }
         if p.bias.is_none() && !p.relu {
             return;
         }

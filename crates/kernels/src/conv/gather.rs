@@ -63,6 +63,7 @@ impl Gather {
         self.kernel[0] * self.kernel[1] * self.channels
     }
 
+    #[inline(always)]
     /// Writes columns `k0 .. k0 + kc` of row `p` (an output pixel, counted through all images) to `dst`.
     pub(super) fn row(&self, source: &[f32], p: usize, k0: usize, kc: usize, dst: &mut [f32]) {
         let [oh, ow] = self.out;
@@ -85,6 +86,7 @@ impl Gather {
         }
     }
 
+    #[inline(always)]
     /// Part `from .. to` of one kernel row; `row` is the first pixel of the source row.
     fn line(&self, source: &[f32], row: usize, ox: usize, from: usize, to: usize, out: &mut [f32]) {
         let c = self.channels;

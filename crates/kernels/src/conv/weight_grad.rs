@@ -62,8 +62,10 @@ pub(super) fn run(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f3
     let task = |task: usize, dw: &SharedMut<f32>, offset: usize, accumulate: bool| {
         let (part, block) = (task / blocks, task % blocks);
         let (c0, k0) = (block % cut.channel_blocks * cut.channels, block / cut.channel_blocks * KB);
-        let op = Task { s, x, dy, dw, offset, accumulate, cut, c0, k0, p0: part * cut.part };
-        isa.run(op);
+        with_scratch(task_scratch(s, &cut), |scratch| {
+            let p0 = part * cut.part;
+            isa.run(Task { s, x, dy, dw, scratch, offset, accumulate, cut, c0, k0, p0 });
+        });
     };
     if cut.parts == 1 {
         let dw = SharedMut::new(dw);
@@ -89,8 +91,12 @@ pub(super) fn run(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f3
 /// Scratch of a task and of the parts, in numbers.
 pub(super) fn scratch(isa: Isa, s: &Conv2dShape) -> (usize, usize) {
     let cut = cut(s, isa.run(TileRows));
-    let task = s.taps() * cut.channels * KB + PB * (cut.channels + 32) + PB * KB;
-    (task, if cut.parts > 1 { cut.parts * s.weight_len() } else { 0 })
+    (task_scratch(s, &cut), if cut.parts > 1 { cut.parts * s.weight_len() } else { 0 })
+}
+
+/// Scratch of a task: its block of the gradient, a block of `x`, a block of `dy`.
+fn task_scratch(s: &Conv2dShape, cut: &Cut) -> usize {
+    s.taps() * cut.channels * KB + PB * (cut.channels + 48) + PB * KB
 }
 
 struct Task<'a> {
@@ -98,6 +104,7 @@ struct Task<'a> {
     x: &'a [f32],
     dy: &'a [f32],
     dw: &'a SharedMut<'a, f32>,
+    scratch: &'a mut [f32],
     /// Where this task's copy of the gradient starts in `dw`.
     offset: usize,
     accumulate: bool,
@@ -120,84 +127,89 @@ impl SimdOp for Task<'_> {
         let a_k = self.cut.channels.next_multiple_of(16) + 16;
         let pixels = s.n * s.out_h() * s.out_w();
         let p1 = pixels.min(self.p0 + self.cut.part);
-        with_scratch(taps * cb * KB + PB * a_k + S::MR + PB * KB, |scratch| {
-            let (sum, rest) = scratch.split_at_mut(taps * cb * KB);
-            let (a, b) = rest.split_at_mut(PB * a_k + S::MR);
-            sum.fill(0.0);
-            for p0 in (self.p0..p1).step_by(PB) {
-                let pb = PB.min(p1 - p0);
-                for j0 in (0..kb).step_by(nr) {
-                    let panel = &mut b[j0 * PB..][..pb * nr];
-                    let used = nr.min(kb - j0);
-                    for (i, row) in panel.chunks_exact_mut(nr).enumerate() {
-                        let at = (p0 + i) * s.k + self.k0 + j0;
-                        row[..used].copy_from_slice(&self.dy[at..at + used]);
-                        row[used..].fill(0.0);
-                    }
+        let (sum, rest) = self.scratch.split_at_mut(taps * cb * KB);
+        let (a, b) = rest.split_at_mut(PB * a_k + S::MR);
+        sum.fill(0.0);
+        for p0 in (self.p0..p1).step_by(PB) {
+            let pb = PB.min(p1 - p0);
+            for j0 in (0..kb).step_by(nr) {
+                let panel = &mut b[j0 * PB..][..pb * nr];
+                let used = nr.min(kb - j0);
+                for (i, row) in panel.chunks_exact_mut(nr).enumerate() {
+                    let at = (p0 + i) * s.k + self.k0 + j0;
+                    row[..used].copy_from_slice(&self.dy[at..at + used]);
+                    row[used..].fill(0.0);
                 }
-                for tap in 0..taps {
-                    self.pack(tap, p0, pb, cb, a_k, a);
-                    for j0 in (0..kb).step_by(nr) {
-                        for i0 in (0..cb).step_by(S::MR) {
-                            // SAFETY: `a` holds `pb` rows of `a_k` numbers and MR more; `b` a panel of `pb` rows;
-                            // the written part of `sum` lies inside it.
-                            unsafe {
-                                simd.tile::<1>(TileArgs {
-                                    k: pb,
-                                    a: a.as_ptr().add(i0),
-                                    a_k,
-                                    b: b.as_ptr().add(j0 * PB),
-                                    b_k: nr,
-                                    c: sum.as_mut_ptr().add((tap * cb + i0) * KB + j0),
-                                    c_row: KB,
-                                    rows: S::MR.min(cb - i0),
-                                    cols: nr.min(kb - j0),
-                                    accumulate: true,
-                                });
-                            }
+            }
+            for tap in 0..taps {
+                pack(s, self.x, self.c0, tap, p0, pb, cb, a_k, a);
+                for j0 in (0..kb).step_by(nr) {
+                    for i0 in (0..cb).step_by(S::MR) {
+                        // SAFETY: `a` holds `pb` rows of `a_k` numbers and MR more; `b` a panel of `pb` rows;
+                        // the written part of `sum` lies inside it.
+                        unsafe {
+                            simd.tile::<1>(TileArgs {
+                                k: pb,
+                                a: a.as_ptr().add(i0),
+                                a_k,
+                                b: b.as_ptr().add(j0 * PB),
+                                b_k: nr,
+                                c: sum.as_mut_ptr().add((tap * cb + i0) * KB + j0),
+                                c_row: KB,
+                                rows: S::MR.min(cb - i0),
+                                cols: nr.min(kb - j0),
+                                accumulate: true,
+                            });
                         }
                     }
                 }
             }
-            for k in 0..kb {
-                let start = self.offset + ((self.k0 + k) * s.c + self.c0) * taps;
-                // SAFETY: this task alone writes its channels of this copy.
-                let dw = unsafe { self.dw.slice(start..start + cb * taps) };
-                for c in 0..cb {
-                    for tap in 0..taps {
-                        let value = sum[(tap * cb + c) * KB + k];
-                        let dw = &mut dw[c * taps + tap];
-                        *dw = if self.accumulate { *dw + value } else { value };
-                    }
+        }
+        for k in 0..kb {
+            let start = self.offset + ((self.k0 + k) * s.c + self.c0) * taps;
+            // SAFETY: this task alone writes its channels of this copy.
+            let dw = unsafe { self.dw.slice(start..start + cb * taps) };
+            for c in 0..cb {
+                for tap in 0..taps {
+                    let value = sum[(tap * cb + c) * KB + k];
+                    let dw = &mut dw[c * taps + tap];
+                    *dw = if self.accumulate { *dw + value } else { value };
                 }
             }
-        });
+        }
     }
 }
 
-impl Task<'_> {
-    /// The input's channels that pixels `p0 .. p0 + pb` of the output see at a tap, zero outside the image.
-    #[inline(always)]
-    fn pack(&self, tap: usize, p0: usize, pb: usize, cb: usize, a_k: usize, a: &mut [f32]) {
-        let s = self.s;
-        let (oh, ow) = (s.out_h(), s.out_w());
-        let (r, c) = ((tap / s.kernel[1]) as isize, (tap % s.kernel[1]) as isize);
-        let (mut image, mut oy, mut ox) = (p0 / (oh * ow), p0 / ow % oh, p0 % ow);
-        for row in a.chunks_exact_mut(a_k).take(pb) {
-            let y = (oy * s.stride[0]) as isize + r - s.padding[0] as isize;
-            let x = (ox * s.stride[1]) as isize + c - s.padding[1] as isize;
-            if y < 0 || x < 0 || y >= s.h as isize || x >= s.w as isize {
-                row[..cb].fill(0.0);
-            } else {
-                let at = ((image * s.h + y as usize) * s.w + x as usize) * s.c + self.c0;
-                row[..cb].copy_from_slice(&self.x[at..at + cb]);
-            }
-            ox += 1;
-            if ox == ow {
-                (ox, oy) = (0, oy + 1);
-                if oy == oh {
-                    (oy, image) = (0, image + 1);
-                }
+/// The input's channels that pixels `p0 .. p0 + pb` of the output see at a tap, zero outside the image.
+#[inline(always)]
+fn pack(
+    s: &Conv2dShape,
+    source: &[f32],
+    first_channel: usize,
+    tap: usize,
+    p0: usize,
+    pb: usize,
+    cb: usize,
+    a_k: usize,
+    a: &mut [f32],
+) {
+    let (oh, ow) = (s.out_h(), s.out_w());
+    let (r, c) = ((tap / s.kernel[1]) as isize, (tap % s.kernel[1]) as isize);
+    let (mut image, mut oy, mut ox) = (p0 / (oh * ow), p0 / ow % oh, p0 % ow);
+    for row in a.chunks_exact_mut(a_k).take(pb) {
+        let y = (oy * s.stride[0]) as isize + r - s.padding[0] as isize;
+        let x = (ox * s.stride[1]) as isize + c - s.padding[1] as isize;
+        if y < 0 || x < 0 || y >= s.h as isize || x >= s.w as isize {
+            row[..cb].fill(0.0);
+        } else {
+            let at = ((image * s.h + y as usize) * s.w + x as usize) * s.c + first_channel;
+            row[..cb].copy_from_slice(&source[at..at + cb]);
+        }
+        ox += 1;
+        if ox == ow {
+            (ox, oy) = (0, oy + 1);
+            if oy == oh {
+                (oy, image) = (0, image + 1);
             }
         }
     }
