@@ -1,0 +1,82 @@
+//! The description that travels with a model's weights.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ClassMap, ModelSpec};
+
+/// How pixels become numbers: `(value / 255 - mean) / std`, for each band.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Normalisation {
+    /// Mean of each band, in 0..1.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each band, in 0..1.
+    pub std: Vec<f32>,
+}
+
+impl Default for Normalisation {
+    /// ImageNet's, for RGB.
+    fn default() -> Self {
+        Normalisation { mean: vec![0.485, 0.456, 0.406], std: vec![0.229, 0.224, 0.225] }
+    }
+}
+
+/// Everything a user of a weights file must know besides the numbers. It is stored as one JSON value
+/// with sorted keys under the metadata key `hectare`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Which network it is.
+    pub spec: ModelSpec,
+    /// Names, colours and ids of the classes.
+    pub classes: ClassMap,
+    /// How pixels become the network's input.
+    pub normalisation: Normalisation,
+    /// Rows and columns that images are scaled to first (segmentation: and the logits back).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<[usize; 2]>,
+    /// Metres on the ground that a pixel stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ground_resolution: Option<f64>,
+}
+
+impl ModelCard {
+    /// The defaults for a new model: the course's palette for 7 segmentation classes, numbers
+    /// otherwise, and ImageNet's normalisation (bands beyond three take the third's).
+    pub fn new(spec: ModelSpec) -> ModelCard {
+        let classes = ClassMap::default_for(spec.classes, !spec.model.is_classifier());
+        let rgb = Normalisation::default();
+        let spread = |values: &[f32]| (0..spec.bands).map(|band| values[band.min(2)]).collect();
+        let normalisation = Normalisation { mean: spread(&rgb.mean), std: spread(&rgb.std) };
+        ModelCard { spec, classes, normalisation, resize: None, ground_resolution: None }
+    }
+
+    /// JSON with sorted keys and no spaces: the same card always gives the same bytes.
+    pub fn to_json(&self) -> String {
+        // Through `Value`, whose maps are sorted.
+        let value = serde_json::to_value(self).expect("a card has string keys only");
+        value.to_string()
+    }
+
+    /// The card in a metadata value.
+    ///
+    /// # Errors
+    /// Says which field is missing or of the wrong kind.
+    pub fn from_json(text: &str) -> Result<ModelCard, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ModelKind;
+
+    #[test]
+    fn json_is_sorted_and_round_trips() {
+        let card = ModelCard::new(ModelSpec::new(ModelKind::Fcn8s));
+        let json = card.to_json();
+        assert_eq!(ModelCard::from_json(&json).unwrap(), card);
+        let keys = ["\"classes\":{\"aliases\"", "\"normalisation\"", "\"spec\":{\"bands\"", "\"width\""];
+        let places: Vec<_> = keys.iter().map(|key| json.find(key).expect(key)).collect();
+        assert!(places.is_sorted(), "{json}");
+    }
+}

@@ -1,0 +1,41 @@
+//! The models, each a short builder.
+
+mod fcn;
+mod unet;
+mod vgg;
+
+use crate::{ModelKind, ModelSpec, NetError, Network};
+
+/// Builds the network that `spec` describes.
+///
+/// # Errors
+/// When a setting is out of range, or the input's size does not fit the network.
+pub fn build(spec: &ModelSpec) -> Result<Network, NetError> {
+    check(spec)?;
+    match spec.model {
+        ModelKind::Vgg16 | ModelKind::Vgg16Bn => vgg::classifier(spec),
+        ModelKind::Vgg16Unet => unet::unet(spec),
+        ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s => fcn::fcn(spec),
+    }
+}
+
+fn check(spec: &ModelSpec) -> Result<(), NetError> {
+    let error = |setting, problem| Err(NetError::Spec { setting, problem });
+    if !(1..=256).contains(&spec.classes) {
+        return error("classes", format!("must be 1 to 256, not {}", spec.classes));
+    }
+    if !(spec.width > 0.0 && spec.width <= 8.0) {
+        return error("width", format!("must be above 0 and at most 8, not {}", spec.width));
+    }
+    if !(1..=1024).contains(&spec.bands) {
+        return error("bands", format!("must be 1 to 1024, not {}", spec.bands));
+    }
+    let [h, w] = spec.input;
+    if h == 0 || w == 0 || h > 1 << 16 || w > 1 << 16 {
+        return error("input", format!("must be 1x1 to 65536x65536, not {h}x{w}"));
+    }
+    if spec.model.is_classifier() && (h < 32 || w < 32) {
+        return error("input", format!("must be at least 32x32 for {}, not {h}x{w}", spec.model));
+    }
+    Ok(())
+}
