@@ -1,1 +1,50 @@
-//! train
+//! Training: settings and recipes, the loop, metrics, checkpoints and the run folder; and a trained network
+//! measured, applied and scored.
+//!
+//! A run begins with a [`TrainConfig`], resolved from a preset and from layers of settings laid over it, and
+//! is carried out by [`train`] or, from its last checkpoint, [`resume`]. An [`Observer`] is told how it goes.
+//! Everything random is a function of the seed and of counters (epoch, step, sample), so that a run gives
+//! the same weights at any number of threads, and after any number of resumes.
+//!
+//! [`Model`] applies a network to pictures, [`evaluate`] measures one on a labelled set, and [`score()`]
+//! compares two folders of masks as the course's grader does. The crate knows nothing of argument parsing.
+
+mod ahead;
+mod checkpoint;
+mod clock;
+mod config;
+mod error;
+pub mod evaluate;
+mod events;
+pub mod files;
+mod memory;
+mod metrics;
+pub mod npy;
+mod optimiser;
+mod predict;
+mod record;
+mod run;
+mod run_folder;
+mod schedule;
+pub mod score;
+mod sets;
+mod setup;
+mod snapshot;
+
+pub use checkpoint::{Best, StateHeader, sha256};
+pub use clock::duration;
+pub use config::{
+    ClassWeights, ConfigError, Epochs, InputSize, Layer, OptimiserKind, Preset, ScheduleKind, Size, Task,
+    TrainConfig,
+};
+pub use error::{Cause, TrainError};
+pub use events::{Event, Observer, Silent};
+pub use memory::{Needs, available_bytes, needs};
+pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
+pub use optimiser::{Group, Optimiser, groups, in_trunk};
+pub use predict::{Forward, InTraining, Model, Recipe, Segmentation};
+pub use record::{ClassFigure, EpochRecord, MetricsLog, Validation};
+pub use run::{RunSummary, resume, train};
+pub use run_folder::RunFolder;
+pub use schedule::Schedule;
+pub use score::{ClassScore, Score, score};

@@ -1,0 +1,445 @@
+//! All settings of a training run. Each flag of `train` is a key here and in a TOML file; the resolved
+//! whole is saved in the run folder.
+
+mod layer;
+mod presets;
+mod values;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use hectare_net::{Geometry, Head, ModelKind};
+use serde::{Deserialize, Serialize};
+
+pub use layer::Layer;
+pub use values::{ClassWeights, Epochs, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task};
+
+/// The settings of a run, complete. Made by [`TrainConfig::resolve`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// The problem.
+    pub task: Task,
+    /// Where the defaults came from.
+    pub preset: Preset,
+    /// The network.
+    pub model: ModelKind,
+    /// Folder (or CSV list) of the training set.
+    pub train: PathBuf,
+    /// Folder (or CSV list) of the validation set.
+    pub val: PathBuf,
+    /// The run folder.
+    pub out: PathBuf,
+    /// Weights to start from.
+    pub init: Option<PathBuf>,
+    /// Whether `init` may hold only some of the layers.
+    pub partial: bool,
+    /// File with the class names and colours (CSV or TOML); the course's map or the one of `init` otherwise.
+    pub class_map: Option<PathBuf>,
+    /// Names or ids of classes left out of the loss and never predicted.
+    pub ignore: Vec<String>,
+    /// Factor on the number of channels.
+    pub width: f64,
+    /// Padding rules of an FCN.
+    pub geometry: Geometry,
+    /// Last layers of a classifier.
+    pub head: Head,
+    /// What the network sees while training.
+    pub input: InputSize,
+    /// Size that segmentation scales pictures to, undone on the logits.
+    pub resize: Option<Size>,
+
+    /// Passes over the training set.
+    pub epochs: usize,
+    /// Pictures in a step, N.
+    pub batch_size: usize,
+    /// Seed of weights, order, augmentation and dropout.
+    pub seed: u64,
+    /// First samples taken of each set.
+    pub limit: Option<usize>,
+    /// First samples taken of the validation set, where that differs from `limit`.
+    pub val_limit: Option<usize>,
+    /// Optimiser.
+    pub optimiser: OptimiserKind,
+    /// Rate of the new layers after the warm-up.
+    pub lr: f64,
+    /// Factor on the rate of the trunk (`features.*`); 0 leaves the trunk as it is.
+    pub trunk_lr_factor: f64,
+    /// Momentum of SGD.
+    pub momentum: f64,
+    /// Decay of the first moment of AdamW.
+    pub beta1: f64,
+    /// Decay of the second moment of AdamW.
+    pub beta2: f64,
+    /// Added to the denominator of AdamW.
+    pub eps: f64,
+    /// Weight decay: added to the gradient (SGD) or taken off the weight, times the rate (AdamW).
+    pub weight_decay: f64,
+    /// Whether biases and normalisation layers decay too.
+    pub decay_biases: bool,
+    /// Largest norm of the whole gradient; longer ones are scaled down.
+    pub clip_norm: Option<f64>,
+    /// How the rate moves after the warm-up.
+    pub schedule: ScheduleKind,
+    /// Length of the linear warm-up in epochs.
+    pub warmup_epochs: f64,
+    /// Exponent of the `poly` schedule.
+    pub poly_power: f64,
+    /// Weight of each class in the loss.
+    pub class_weights: ClassWeights,
+    /// Share of the target spread over all classes.
+    pub label_smoothing: f64,
+
+    /// Mirror left and right, half of the time.
+    pub flip_h: bool,
+    /// Mirror top and bottom, half of the time.
+    pub flip_v: bool,
+    /// Turn by a multiple of 90 degrees.
+    pub quarter_turns: bool,
+    /// Largest rotation in degrees, either way.
+    pub rotate: f64,
+    /// Classification: least and largest share of the picture's area in the crop; `[1, 1]` takes all of it.
+    pub crop_area: [f64; 2],
+    /// Classification: least and largest ratio of width to height of the crop.
+    pub crop_aspect: [f64; 2],
+    /// Segmentation: least and largest scale of a crop.
+    pub scale: [f64; 2],
+    /// Strength of the brightness jitter.
+    pub brightness: f64,
+    /// Strength of the contrast jitter.
+    pub contrast: f64,
+    /// Strength of the saturation jitter.
+    pub saturation: f64,
+
+    /// Epochs between two checkpoints.
+    pub checkpoint_every: usize,
+    /// Epochs between two validations; the last epoch is always validated.
+    pub validate_every: usize,
+    /// Epochs whose weights are kept under their number.
+    pub keep_epochs: Epochs,
+    /// Tiles whose predicted masks are kept; unset: 0010, 0097 and 0107, else three with many classes.
+    pub snapshot: Option<Vec<String>>,
+    /// Epochs of those masks; unset: the first, the middle and the last.
+    pub snapshot_epochs: Option<Epochs>,
+
+    /// Where to compute: `cpu`.
+    pub device: String,
+    /// Threads; unset: all cores.
+    pub threads: Option<usize>,
+    /// Threads that prepare batches.
+    pub workers: usize,
+    /// Whether decoded pictures stay in memory where they fit.
+    pub cache: bool,
+}
+
+/// Keys that only one of the tasks has.
+const ONLY: &[(&str, Task)] = &[
+    ("geometry", Task::Segment),
+    ("resize", Task::Segment),
+    ("scale", Task::Segment),
+    ("snapshot", Task::Segment),
+    ("snapshot_epochs", Task::Segment),
+    ("head", Task::Classify),
+    ("crop_area", Task::Classify),
+    ("crop_aspect", Task::Classify),
+];
+
+impl TrainConfig {
+    /// The preset's settings with `layers` laid over them, the later ones on top. `task`, `preset` and
+    /// `model` come from the layers too; they default to `modern` and to `vgg16` or `fcn8s`.
+    ///
+    /// # Errors
+    /// Unknown keys (with a suggestion), values of the wrong kind or out of range, a missing `task`, `train`,
+    /// `val` or `out`.
+    pub fn resolve(layers: &[Layer]) -> Result<TrainConfig, ConfigError> {
+        let mut merged = Layer::new("the settings");
+        for layer in layers {
+            merged.lay_over(layer);
+        }
+        let Some(task) = merged.get::<Task>("task")? else {
+            return Err(ConfigError::Missing { key: "task" });
+        };
+        let preset = merged.get::<Preset>("preset")?.unwrap_or(Preset::Modern);
+        let default_model = match task {
+            Task::Classify => ModelKind::Vgg16,
+            Task::Segment => ModelKind::Fcn8s,
+        };
+        let model = merged.get::<ModelKind>("model")?.unwrap_or(default_model);
+        let base = presets::preset(task, preset, model, merged.has("init"));
+        for layer in layers {
+            layer.check_keys(&base, task)?;
+        }
+        for key in ["train", "val", "out"] {
+            if !merged.has(key) {
+                return Err(ConfigError::Missing { key });
+            }
+        }
+        let config = merged.apply(base)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The preset's settings, with empty paths. `pretrained`: whether weights are given to start from.
+    pub fn preset(task: Task, preset: Preset, model: ModelKind, pretrained: bool) -> TrainConfig {
+        presets::preset(task, preset, model, pretrained)
+    }
+
+    /// Reads a configuration saved by [`TrainConfig::to_toml`].
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn from_toml(text: &str) -> Result<TrainConfig, ConfigError> {
+        let config: TrainConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+            source: "config.toml".into(),
+            problem: error.to_string(),
+        })?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The settings as TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("the settings are a flat table")
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let is_classifier = self.model.is_classifier();
+        if is_classifier != (self.task == Task::Classify) {
+            let wanted = if is_classifier { Task::Classify } else { Task::Segment };
+            return self.bad("model", self.model, format!("is a network for `train {wanted}`"));
+        }
+        for (key, value) in [
+            ("epochs", self.epochs),
+            ("batch_size", self.batch_size),
+            ("checkpoint_every", self.checkpoint_every),
+            ("validate_every", self.validate_every),
+            ("workers", self.workers),
+            ("limit", self.limit.unwrap_or(1)),
+            ("val_limit", self.val_limit.unwrap_or(1)),
+            ("threads", self.threads.unwrap_or(1)),
+        ] {
+            if value == 0 {
+                return self.bad(key, value, "must be at least 1");
+            }
+        }
+        for (key, value) in
+            [("lr", self.lr), ("width", self.width), ("eps", self.eps), ("poly_power", self.poly_power)]
+        {
+            if !(value > 0.0 && value.is_finite()) {
+                return self.bad(key, value, "must be greater than 0");
+            }
+        }
+        for (key, value) in [
+            ("trunk_lr_factor", self.trunk_lr_factor),
+            ("weight_decay", self.weight_decay),
+            ("warmup_epochs", self.warmup_epochs),
+            ("rotate", self.rotate),
+            ("brightness", self.brightness),
+            ("contrast", self.contrast),
+            ("saturation", self.saturation),
+            ("clip_norm", self.clip_norm.unwrap_or(1.0)),
+        ] {
+            if !(value >= 0.0 && value.is_finite()) {
+                return self.bad(key, value, "must not be negative");
+            }
+        }
+        for (key, value) in [
+            ("momentum", self.momentum),
+            ("beta1", self.beta1),
+            ("beta2", self.beta2),
+            ("label_smoothing", self.label_smoothing),
+        ] {
+            if !(0.0..1.0).contains(&value) {
+                return self.bad(key, value, "must be at least 0 and less than 1");
+            }
+        }
+        for (key, range) in
+            [("crop_area", self.crop_area), ("crop_aspect", self.crop_aspect), ("scale", self.scale)]
+        {
+            let most = if key == "crop_area" { 1.0 } else { 100.0 };
+            if !(range[0] > 0.0 && range[0] <= range[1] && range[1] <= most) {
+                let text = format!("{},{}", range[0], range[1]);
+                return self.bad(
+                    key,
+                    text,
+                    format!("must be two numbers in rising order, above 0 and up to {most}"),
+                );
+            }
+        }
+        if let ClassWeights::List(list) = &self.class_weights
+            && (list.iter().any(|w| !(*w >= 0.0 && w.is_finite())) || list.iter().all(|w| *w == 0.0))
+        {
+            return self.bad("class_weights", &self.class_weights, "must not be negative, nor all be 0");
+        }
+        if self.device != "cpu" {
+            return self.bad("device", &self.device, "is not built in; this version computes on `cpu`");
+        }
+        if self.task == Task::Classify && self.input == InputSize::Whole {
+            return self.bad("input", self.input, "is for segmentation; give a size like 128");
+        }
+        if let InputSize::Fixed(size) = self.input
+            && size.h != size.w
+        {
+            return self.bad("input", self.input, "must be square while training");
+        }
+        if self.partial && self.init.is_none() {
+            return self.bad("partial", true, "needs --init FILE");
+        }
+        Ok(())
+    }
+
+    fn bad<T>(
+        &self,
+        key: &'static str,
+        value: impl fmt::Display,
+        problem: impl Into<String>,
+    ) -> Result<T, ConfigError> {
+        Err(ConfigError::Value { key: key.into(), value: value.to_string(), problem: problem.into() })
+    }
+
+    /// First samples to take of the validation set.
+    pub fn validation_limit(&self) -> Option<usize> {
+        self.val_limit.or(self.limit)
+    }
+}
+
+/// What is wrong with the settings.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ConfigError {
+    /// The file is no TOML, or cannot be read.
+    Syntax {
+        /// The file.
+        source: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// No such key.
+    Unknown {
+        /// The file or other origin.
+        source: String,
+        /// The key.
+        key: String,
+        /// The nearest key there is.
+        suggestion: Option<String>,
+    },
+    /// A key of the other task.
+    OtherTask {
+        /// The file or other origin.
+        source: String,
+        /// The key.
+        key: String,
+        /// The task that has it.
+        task: Task,
+    },
+    /// A value that cannot be.
+    Value {
+        /// The key.
+        key: String,
+        /// The value.
+        value: String,
+        /// Why not.
+        problem: String,
+    },
+    /// A key that must be given.
+    Missing {
+        /// The key.
+        key: &'static str,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Syntax { source, problem } => write!(f, "{source}: {}", problem.trim_end()),
+            ConfigError::Unknown { source, key, suggestion } => {
+                write!(f, "{source}: unknown key `{key}`")?;
+                match suggestion {
+                    Some(near) => write!(f, "; did you mean `{near}`?"),
+                    None => Ok(()),
+                }
+            }
+            ConfigError::OtherTask { source, key, task } => {
+                write!(f, "{source}: `{key}` is a setting of `train {task}` only")
+            }
+            ConfigError::Value { key, value, problem } => {
+                write!(f, "--{} {value}: {problem}", key.replace('_', "-"))
+            }
+            ConfigError::Missing { key } => {
+                write!(f, "--{key} is missing (or `{key} = ...` in the file of --config)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(task: Task) -> Layer {
+        let mut layer = Layer::new("flags");
+        layer.set("task", task);
+        for key in ["train", "val", "out"] {
+            layer.set(key, key);
+        }
+        layer
+    }
+
+    #[test]
+    fn presets_are_the_reports_and_ours() {
+        let mut layer = paths(Task::Segment);
+        layer.set("preset", "course");
+        let course = TrainConfig::resolve(&[layer.clone()]).unwrap();
+        assert_eq!((course.epochs, course.batch_size, course.lr), (80, 8, 1e-3));
+        assert_eq!(course.schedule, ScheduleKind::Constant);
+        assert_eq!(course.input, InputSize::Whole);
+        assert_eq!(course.geometry, Geometry::Caffe);
+        assert!(course.decay_biases && course.ignore.is_empty() && !course.flip_h);
+        layer.set("model", "fcn32s");
+        assert_eq!(TrainConfig::resolve(&[layer]).unwrap().epochs, 50);
+        let mut layer = paths(Task::Classify);
+        layer.set("init", "trunk.safetensors");
+        let modern = TrainConfig::resolve(&[layer]).unwrap();
+        assert_eq!((modern.optimiser, modern.batch_size), (OptimiserKind::AdamW, 64));
+        assert_eq!((modern.lr, modern.trunk_lr_factor), (1e-3, 0.1));
+    }
+
+    #[test]
+    fn later_layers_win_and_the_whole_survives_a_round_trip() {
+        let mut file = Layer::new("a.toml");
+        file.set("epochs", 3);
+        file.set("lr", 0.5);
+        file.set("snapshot", ["a", "b"]);
+        let mut flags = paths(Task::Segment);
+        flags.set("lr", 0.25);
+        flags.set("class_weights", "1,2,3");
+        let config = TrainConfig::resolve(&[file, flags]).unwrap();
+        assert_eq!((config.epochs, config.lr), (3, 0.25));
+        assert_eq!(config.class_weights, ClassWeights::List(vec![1.0, 2.0, 3.0]));
+        assert_eq!(TrainConfig::from_toml(&config.to_toml()).unwrap(), config);
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let resolve = |key: &str, value: &str| {
+            let mut layer = paths(Task::Classify);
+            layer.set(key, value);
+            TrainConfig::resolve(&[layer]).unwrap_err().to_string()
+        };
+        assert_eq!(resolve("batchsize", "3"), "flags: unknown key `batchsize`; did you mean `batch_size`?");
+        assert!(resolve("snapshot", "0010").contains("train segment"));
+        assert!(resolve("input", "0").contains("--input 0"), "{}", resolve("input", "0"));
+        assert!(resolve("model", "fcn8s").contains("train segment"));
+        assert!(resolve("schedule", "cosin").contains("constant, cosine, poly"));
+        let mut layer = paths(Task::Classify);
+        layer.set("lr", -1.0);
+        assert_eq!(
+            TrainConfig::resolve(&[layer]).unwrap_err().to_string(),
+            "--lr -1: must be greater than 0"
+        );
+        let layer = Layer::from_toml_text("c.toml", "batch-size = 3\nepochs = 'x'").unwrap();
+        let error = TrainConfig::resolve(&[layer, paths(Task::Classify)]).unwrap_err().to_string();
+        assert!(error.starts_with("--epochs x: "), "{error}");
+    }
+}

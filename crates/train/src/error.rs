@@ -1,0 +1,126 @@
+//! What can go wrong while training, evaluating, predicting and scoring.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config::ConfigError;
+
+/// An error of another crate, carried with its own message.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Errors of this crate. [`TrainError::began`] tells whether work had begun.
+#[derive(Debug)]
+pub enum TrainError {
+    /// A setting is unknown or has a value that cannot be.
+    Config(ConfigError),
+    /// A file or folder could not be read or written.
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was being done, as in "cannot write".
+        doing: &'static str,
+        /// The operating system's answer.
+        cause: io::Error,
+    },
+    /// Pictures, masks or class maps.
+    Data(Cause),
+    /// Networks, shapes or weight files.
+    Net(Cause),
+    /// The run folder already holds a checkpoint.
+    HoldsCheckpoint(PathBuf),
+    /// The folder is no run folder, or its files do not belong together.
+    Run {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The memory needed does not fit in RAM.
+    Memory {
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes available.
+        available: u64,
+        /// What to change.
+        remedy: String,
+    },
+    /// The input does not fit the task (class counts, sizes, names).
+    Input(String),
+    /// The loss became infinite or NaN.
+    NotFinite {
+        /// The step, counted from 1.
+        step: u64,
+        /// The rate at that step.
+        rate: f64,
+    },
+    /// An error after work had begun.
+    Late(Box<TrainError>),
+}
+
+impl TrainError {
+    /// Whether the failure came after work had begun (and is not the user's input).
+    pub fn began(&self) -> bool {
+        matches!(self, TrainError::Late(_) | TrainError::NotFinite { .. })
+    }
+
+    /// Marks the error as one that came after work had begun.
+    pub fn late(self) -> TrainError {
+        if self.began() { self } else { TrainError::Late(Box::new(self)) }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: &Path, cause: io::Error) -> TrainError {
+        TrainError::Io { path: path.to_path_buf(), doing, cause }
+    }
+
+    pub(crate) fn data(cause: impl Into<Cause>) -> TrainError {
+        TrainError::Data(cause.into())
+    }
+
+    pub(crate) fn net(cause: impl Into<Cause>) -> TrainError {
+        TrainError::Net(cause.into())
+    }
+}
+
+/// Bytes in GiB with one decimal.
+pub(crate) fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
+}
+
+impl fmt::Display for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TrainError::Config(error) => error.fmt(f),
+            TrainError::Io { path, doing, cause } => write!(f, "{doing} {}: {cause}", path.display()),
+            TrainError::Data(cause) | TrainError::Net(cause) => cause.fmt(f),
+            TrainError::HoldsCheckpoint(path) => write!(
+                f,
+                "{} already holds a checkpoint; go on with `--resume {}` or give another --out",
+                path.display(),
+                path.display()
+            ),
+            TrainError::Run { path, problem } => write!(f, "{}: {problem}", path.display()),
+            TrainError::Memory { needed, available, remedy } => write!(
+                f,
+                "training would need {} of memory and {} are available; {remedy}",
+                gib(*needed),
+                gib(*available)
+            ),
+            TrainError::Input(problem) => f.write_str(problem),
+            TrainError::NotFinite { step, rate } => write!(
+                f,
+                "the loss is no longer a finite number at step {step} (rate {rate:.3e}); try a lower --lr or a longer \
+                 --warmup-epochs"
+            ),
+            TrainError::Late(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TrainError {}
+
+impl From<ConfigError> for TrainError {
+    fn from(error: ConfigError) -> Self {
+        TrainError::Config(error)
+    }
+}

@@ -1,0 +1,125 @@
+//! Whether a run fits in RAM, before it begins.
+
+use std::fs;
+
+use hectare_net::{MemoryEstimate, Mode, Network, Shape, estimate_memory};
+
+use crate::config::{InputSize, TrainConfig};
+use crate::error::{TrainError, gib};
+use crate::optimiser::Optimiser;
+
+/// Bytes that can be had without swapping: `MemAvailable`, or what a control group leaves if that is less.
+/// `None` where the system does not tell.
+pub fn available_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let system = field_kib(&meminfo, "MemAvailable:")? * 1024;
+    let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let group = number("/sys/fs/cgroup/memory.max")
+        .map(|most| most.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
+    Some(group.map_or(system, |group| group.min(system)))
+}
+
+fn field_kib(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find(|line| line.starts_with(name))?;
+    line[name.len()..].trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+/// What a run needs, in bytes.
+#[derive(Clone, Debug)]
+pub struct Needs {
+    /// Of the training step.
+    pub step: MemoryEstimate,
+    /// Of validating the largest picture, beyond what the step has already.
+    pub validation: u64,
+    /// All together, the batches made ahead included.
+    pub total: u64,
+}
+
+/// Estimates what a run needs for batches of `n` pictures of `train` size, and validation at `validation`.
+///
+/// # Errors
+/// Sizes that the network cannot take.
+pub fn needs(
+    network: &Network,
+    config: &TrainConfig,
+    n: usize,
+    train: Shape,
+    validation: (usize, Shape),
+) -> Result<Needs, TrainError> {
+    let optimiser_slots = Optimiser::slots_of(config.optimiser);
+    let step =
+        estimate_memory(network, n, train, Mode::Train { optimiser_slots }).map_err(TrainError::net)?;
+    let predict =
+        estimate_memory(network, validation.0, validation.1, Mode::Predict).map_err(TrainError::net)?;
+    let outputs = network.output_shape(validation.1).map_err(TrainError::net)?;
+    // Logits are kept once more for the loss; pictures of batches ahead are f32.
+    let logits = 2 * 4 * (validation.0 * outputs.len()) as u64;
+    let beyond = predict.activations.saturating_sub(step.activations);
+    let ahead = 4 * (n * train.len() * (config.workers + 2)) as u64;
+    let validation = beyond + logits;
+    let total = step.total + validation + ahead;
+    Ok(Needs { step, validation, total })
+}
+
+impl Needs {
+    /// One line for people.
+    pub fn describe(&self, available: Option<u64>) -> String {
+        let have = available.map_or(String::new(), |bytes| format!(" of {} available", gib(bytes)));
+        format!(
+            "memory: about {}{have} (parameters {}, gradients {}, optimiser {}, activations {})",
+            gib(self.total),
+            gib(self.step.parameters),
+            gib(self.step.gradients),
+            gib(self.step.optimiser),
+            gib(self.step.activations)
+        )
+    }
+
+    /// Refuses what does not fit.
+    ///
+    /// # Errors
+    /// [`TrainError::Memory`] with what to change.
+    pub fn check(&self, config: &TrainConfig, available: Option<u64>) -> Result<(), TrainError> {
+        let Some(available) = available.filter(|available| self.total > *available) else { return Ok(()) };
+        let fixed = self.total.saturating_sub(self.step.activations);
+        let mut remedies = Vec::new();
+        if fixed < available && config.batch_size > 1 {
+            let share = (available - fixed) as f64 / self.step.activations.max(1) as f64;
+            remedies.push(format!("--batch-size {}", ((config.batch_size as f64 * share) as usize).max(1)));
+        }
+        remedies.push(match config.input {
+            InputSize::Whole => "crops instead of whole tiles (--input 256)".into(),
+            InputSize::Fixed(size) => format!("a smaller --input than {size}"),
+        });
+        remedies.push("a narrower network (--width 0.5)".into());
+        let remedy = format!("try {}", remedies.join(", or "));
+        Err(TrainError::Memory { needed: self.total, available, remedy })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Preset, Task};
+    use hectare_net::{ModelKind, ModelSpec, build};
+
+    #[test]
+    fn meminfo_is_read() {
+        let text = "MemTotal:       24603780 kB\nMemAvailable:   24000000 kB\n";
+        assert_eq!(field_kib(text, "MemAvailable:"), Some(24_000_000));
+        assert_eq!(field_kib(text, "Nothing:"), None);
+        assert!(!cfg!(target_os = "linux") || available_bytes().unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_a_remedy() {
+        let network = build(&ModelSpec::new(ModelKind::Fcn8s)).unwrap();
+        let config = TrainConfig::preset(Task::Segment, Preset::Course, ModelKind::Fcn8s, true);
+        let shape = Shape::new(3, 512, 512);
+        let needs = needs(&network, &config, 8, shape, (1, shape)).unwrap();
+        assert!(needs.total > 4 << 30, "{}", needs.describe(None));
+        assert!(needs.check(&config, Some(needs.total)).is_ok());
+        let message = needs.check(&config, Some(needs.total * 3 / 4)).unwrap_err().to_string();
+        assert!(message.contains("--batch-size") && message.contains("--input 256"), "{message}");
+    }
+}

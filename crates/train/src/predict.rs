@@ -1,0 +1,344 @@
+//! A network applied to pictures: masks for whole pictures at their own size, or classes.
+
+use hectare_data::{BatchFormat, Image, Mask, resize};
+use hectare_kernels::loss::softmax;
+use hectare_kernels::{AlignedVec, Isa, threads};
+use hectare_net::{ModelCard, Network, Params, Predictor, Trainer};
+
+use crate::error::TrainError;
+
+/// A network that turns normalised pictures into logits.
+pub trait Forward {
+    /// Logits of `n` pictures of `h` x `w` pixels, N x H x W x 3 in, N x H x W x K out (N x K for classifiers).
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    fn forward(&mut self, n: usize, h: usize, w: usize, input: &[f32]) -> Result<&[f32], TrainError>;
+}
+
+impl Forward for Predictor {
+    fn forward(&mut self, n: usize, h: usize, w: usize, input: &[f32]) -> Result<&[f32], TrainError> {
+        self.run(n, h, w, input).map(|output| output.data).map_err(TrainError::net)
+    }
+}
+
+/// The network that is being trained, as it predicts now.
+pub struct InTraining<'a> {
+    /// Its executor.
+    pub trainer: &'a mut Trainer,
+    /// Its weights.
+    pub params: &'a Params,
+}
+
+impl Forward for InTraining<'_> {
+    fn forward(&mut self, n: usize, h: usize, w: usize, input: &[f32]) -> Result<&[f32], TrainError> {
+        self.trainer.forward_eval(self.params, n, h, w, input).map_err(TrainError::net)
+    }
+}
+
+/// What must happen before and after the network, as its card says.
+#[derive(Clone, Debug)]
+pub struct Recipe {
+    /// Number of classes, K.
+    classes: usize,
+    /// Whether a class is never predicted.
+    ignored: Vec<bool>,
+    format: BatchFormat,
+    /// Classifiers: the size of the input. Segmentation: the size pictures are scaled to. Width and height.
+    size: Option<[usize; 2]>,
+    isa: Isa,
+}
+
+impl Recipe {
+    /// The recipe of a model.
+    ///
+    /// # Errors
+    /// A card whose class map has another number of classes than the network, or with other than three bands.
+    pub fn new(card: &ModelCard, isa: Isa) -> Result<Recipe, TrainError> {
+        let classes = card.spec.classes;
+        if card.classes.len() != classes {
+            return Err(TrainError::Input(format!(
+                "the class map has {} classes and the network {classes}",
+                card.classes.len()
+            )));
+        }
+        let bands = card.spec.bands;
+        if bands != 3 || card.normalisation.mean.len() != 3 || card.normalisation.std.len() != 3 {
+            return Err(TrainError::Input(format!("the network takes {bands} bands, and pictures have 3")));
+        }
+        let [h, w] = card.spec.input;
+        let size =
+            if card.spec.model.is_classifier() { Some([w, h]) } else { card.resize.map(|[h, w]| [w, h]) };
+        let ignored = card.classes.classes.iter().map(|class| class.ignored).collect();
+        Ok(Recipe {
+            classes,
+            ignored,
+            format: BatchFormat::new(&card.normalisation, Some(&card.classes)),
+            size,
+            isa,
+        })
+    }
+
+    /// Number of classes, K.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    pub(crate) fn format(&self) -> &BatchFormat {
+        &self.format
+    }
+
+    pub(crate) fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The picture as the network sees it: scaled (where the recipe scales) and normalised, H x W x 3, with H
+    /// and W.
+    pub fn prepare(&self, image: &Image) -> (AlignedVec, usize, usize) {
+        let scaled = match self.size {
+            Some([w, h]) if image.size() != [w, h] => &resize(image, w, h),
+            _ => image,
+        };
+        let mut input = AlignedVec::zeroed(scaled.pixels.len());
+        self.format.normalise(scaled, &mut input);
+        (input, scaled.height, scaled.width)
+    }
+
+    /// Logits of a picture at its own size, H x W x K: what `prepare` scaled is undone by bilinear
+    /// interpolation (pixel centres as in PyTorch's `align_corners=False`).
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub fn logits(
+        &self,
+        network: &mut dyn Forward,
+        prepared: &(AlignedVec, usize, usize),
+        size: [usize; 2],
+    ) -> Result<Vec<f32>, TrainError> {
+        let (input, h, w) = prepared;
+        let logits = network.forward(1, *h, *w, input)?;
+        let [width, height] = size;
+        if [*w, *h] == size {
+            return Ok(logits.to_vec());
+        }
+        Ok(upscale(logits, *h, *w, self.classes, height, width))
+    }
+
+    /// The class of the largest logit of each pixel, ignored classes left out.
+    pub fn argmax(&self, logits: &[f32], size: [usize; 2]) -> Mask {
+        let [width, height] = size;
+        let mut ids = vec![0; width * height];
+        let rows = 16;
+        threads::parallel_chunks_mut(&mut ids, width * rows, |chunk, ids| {
+            let logits = &logits[chunk * width * rows * self.classes..];
+            for (id, logits) in ids.iter_mut().zip(logits.chunks_exact(self.classes)) {
+                *id = self.largest(logits) as u8;
+            }
+        });
+        Mask { width, height, ids }
+    }
+
+    /// Position of the largest number that is not of an ignored class (the first of several).
+    pub fn largest(&self, values: &[f32]) -> usize {
+        let mut best = None;
+        for (class, &value) in values.iter().enumerate() {
+            if !self.ignored[class] && best.is_none_or(|(_, most)| value > most) {
+                best = Some((class, value));
+            }
+        }
+        best.map_or(0, |(class, _)| class)
+    }
+
+    /// Probabilities of `logits` (P x K).
+    pub fn probabilities(&self, logits: &[f32]) -> Vec<f32> {
+        let mut probabilities = vec![0.0; logits.len()];
+        softmax(self.isa, logits, self.classes, &mut probabilities);
+        probabilities
+    }
+}
+
+/// A trained model, ready to be applied.
+pub struct Model {
+    card: ModelCard,
+    recipe: Recipe,
+    predictor: Predictor,
+}
+
+/// What a segmentation network says of a picture.
+pub struct Segmentation {
+    /// The class of each pixel.
+    pub mask: Mask,
+    /// Softmax of the logits, K x H x W.
+    pub probabilities: Vec<f32>,
+}
+
+impl Model {
+    /// A model from the parts of a weights file.
+    ///
+    /// # Errors
+    /// As [`Recipe::new`].
+    pub fn new(card: ModelCard, network: Network, params: Params, isa: Isa) -> Result<Model, TrainError> {
+        let recipe = Recipe::new(&card, isa)?;
+        let predictor = Predictor::new(network, params, isa).map_err(TrainError::net)?;
+        Ok(Model { card, recipe, predictor })
+    }
+
+    /// The description that came with the weights.
+    pub fn card(&self) -> &ModelCard {
+        &self.card
+    }
+
+    /// What happens before and after the network.
+    pub fn recipe(&self) -> &Recipe {
+        &self.recipe
+    }
+
+    /// Recipe and network, for [`crate::evaluate`].
+    pub fn parts(&mut self) -> (&Recipe, &mut dyn Forward) {
+        (&self.recipe, &mut self.predictor)
+    }
+
+    /// The class of each pixel, at the picture's own size.
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub fn segment(&mut self, image: &Image) -> Result<Mask, TrainError> {
+        let logits = self.logits(image)?;
+        Ok(self.recipe.argmax(&logits, image.size()))
+    }
+
+    /// As [`Model::segment`], with the probabilities of all classes.
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub fn segment_with_probabilities(&mut self, image: &Image) -> Result<Segmentation, TrainError> {
+        let logits = self.logits(image)?;
+        let mask = self.recipe.argmax(&logits, image.size());
+        let by_pixel = self.recipe.probabilities(&logits);
+        let (k, pixels) = (self.recipe.classes, image.width * image.height);
+        let mut probabilities = vec![0.0; by_pixel.len()];
+        threads::parallel_chunks_mut(&mut probabilities, pixels, |class, plane| {
+            for (to, from) in plane.iter_mut().zip(by_pixel.chunks_exact(k)) {
+                *to = from[class];
+            }
+        });
+        Ok(Segmentation { mask, probabilities })
+    }
+
+    fn logits(&mut self, image: &Image) -> Result<Vec<f32>, TrainError> {
+        let prepared = self.recipe.prepare(image);
+        self.recipe.logits(&mut self.predictor, &prepared, image.size())
+    }
+
+    /// Probabilities of the classes of some pictures, N x K; they are resized to the network's input.
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub fn classify(&mut self, images: &[Image]) -> Result<Vec<f32>, TrainError> {
+        let prepared: Vec<_> = images.iter().map(|image| self.recipe.prepare(image)).collect();
+        let Some(&(_, h, w)) = prepared.first() else { return Ok(Vec::new()) };
+        let mut input = AlignedVec::zeroed(images.len() * h * w * 3);
+        for (to, (from, ..)) in input.chunks_exact_mut(h * w * 3).zip(&prepared) {
+            to.copy_from_slice(from);
+        }
+        let logits = self.predictor.forward(images.len(), h, w, &input)?;
+        Ok(self.recipe.probabilities(logits))
+    }
+}
+
+/// Bilinear interpolation of H x W x K numbers to `height` x `width`.
+fn upscale(values: &[f32], h: usize, w: usize, k: usize, height: usize, width: usize) -> Vec<f32> {
+    let columns: Vec<Place> = (0..width).map(|x| Place::new(x, width, w)).collect();
+    let mut result = vec![0.0; height * width * k];
+    threads::parallel_chunks_mut(&mut result, width * k, |y, row| {
+        let v = Place::new(y, height, h);
+        let (above, below) = (&values[v.first * w * k..][..w * k], &values[v.second * w * k..][..w * k]);
+        for (column, out) in columns.iter().zip(row.chunks_exact_mut(k)) {
+            let (left, right) = (column.first * k, column.second * k);
+            for (class, out) in out.iter_mut().enumerate() {
+                let mix =
+                    |row: &[f32]| row[left + class] + (row[right + class] - row[left + class]) * column.share;
+                let (a, b) = (mix(above), mix(below));
+                *out = a + (b - a) * v.share;
+            }
+        }
+    });
+    result
+}
+
+/// Two neighbours and the share of the second.
+struct Place {
+    first: usize,
+    second: usize,
+    share: f32,
+}
+
+impl Place {
+    fn new(at: usize, out: usize, len: usize) -> Place {
+        let centre = ((at as f64 + 0.5) * len as f64 / out as f64 - 0.5).max(0.0);
+        let first = (centre as usize).min(len - 1);
+        Place { first, second: (first + 1).min(len - 1), share: (centre - first as f64) as f32 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hectare_net::{ModelKind, ModelSpec, build, initialise};
+
+    #[test]
+    fn upscaling_is_pytorchs() {
+        // F.interpolate(torch.tensor([[[[0., 1.], [2., 3.]]]]), (3, 4), mode="bilinear")
+        let expected = [0.0, 0.25, 0.75, 1.0, 1.0, 1.25, 1.75, 2.0, 2.0, 2.25, 2.75, 3.0];
+        let result = upscale(&[0.0, 1.0, 2.0, 3.0], 2, 2, 1, 3, 4);
+        assert!(result.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{result:?}");
+        assert_eq!(upscale(&[5.0, 7.0], 1, 1, 2, 1, 2), [5.0, 7.0, 5.0, 7.0]);
+    }
+
+    fn model(kind: ModelKind, change: impl FnOnce(&mut ModelCard)) -> Model {
+        let mut spec = ModelSpec::new(kind);
+        spec.width = 0.03125;
+        spec.input = if kind.is_classifier() { [32, 32] } else { [64, 64] };
+        let mut card = ModelCard::new(spec);
+        change(&mut card);
+        let network = build(&card.spec).unwrap();
+        let params = initialise(&network, 3);
+        Model::new(card, network, params, Isa::best()).unwrap()
+    }
+
+    fn picture(width: usize, height: usize) -> Image {
+        Image::from_fn(width, height, |x, y| [(x * 5) as u8, (y * 7) as u8, (x * y) as u8])
+    }
+
+    #[test]
+    fn masks_have_the_pictures_size_and_no_ignored_class() {
+        let image = picture(53, 37);
+        let mut plain = model(ModelKind::Fcn8s, |_| {});
+        let said = plain.segment_with_probabilities(&image).unwrap();
+        assert_eq!((said.mask.size(), said.probabilities.len()), ([53, 37], 7 * 53 * 37));
+        let pixels = 53 * 37;
+        for pixel in [0, 100, pixels - 1] {
+            let sum: f32 = (0..7).map(|class| said.probabilities[class * pixels + pixel]).sum();
+            assert!((sum - 1.0).abs() < 1e-5);
+        }
+        let usual = usize::from(said.mask.ids[0]);
+        let mut without = model(ModelKind::Fcn8s, |card| card.classes.classes[usual].ignored = true);
+        assert!(without.segment(&image).unwrap().ids.iter().all(|id| usize::from(*id) != usual));
+        let mut scaled = model(ModelKind::Fcn8s, |card| card.resize = Some([64, 96]));
+        assert_eq!(scaled.segment(&image).unwrap().size(), [53, 37]);
+    }
+
+    #[test]
+    fn classes_sum_to_one_and_do_not_depend_on_the_batch() {
+        let mut model = model(ModelKind::Vgg16, |_| {});
+        let images = [picture(32, 32), picture(40, 20), picture(9, 9)];
+        let together = model.classify(&images).unwrap();
+        assert_eq!(together.len(), 3 * 50);
+        for (image, row) in images.iter().zip(together.chunks(50)) {
+            assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+            let alone = model.classify(std::slice::from_ref(image)).unwrap();
+            assert!(alone.iter().zip(row).all(|(a, b)| (a - b).abs() < 1e-5));
+        }
+        assert!(model.classify(&[]).unwrap().is_empty());
+    }
+}

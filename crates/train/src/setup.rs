@@ -1,0 +1,213 @@
+//! Everything that happens before the first step and may refuse: data, classes, network, weights to start
+//! from, memory. Nothing is written here.
+
+use std::path::Path;
+
+use hectare_data::class_map_file::read_class_map;
+use hectare_net::{
+    ClassMap, ModelCard, ModelSpec, Network, Params, Shape, build, initialise, weights as weight_files,
+};
+
+use crate::config::{InputSize, Task, TrainConfig};
+use crate::error::TrainError;
+use crate::events::Observer;
+use crate::memory;
+use crate::sets::{Facts, Sets, class_weights};
+use crate::snapshot::Snapshots;
+
+/// A run that is ready to begin.
+pub(crate) struct Setup {
+    pub card: ModelCard,
+    pub network: Network,
+    pub params: Params,
+    pub sets: Sets,
+    /// Weights of the classes in the loss.
+    pub weights: Option<Vec<f32>>,
+    /// Masks to keep (segmentation).
+    pub snapshots: Option<Snapshots>,
+    /// Rows and columns of the (largest) training input.
+    pub input: [usize; 2],
+    /// Bytes that decoded pictures may take.
+    pub cache_bytes: u64,
+    /// Lines for people, in order.
+    pub lines: Vec<String>,
+}
+
+impl Setup {
+    /// Prepares a run. `checkpoint`: the weights to go on from; they stand in for `init`.
+    pub fn new(
+        config: &TrainConfig,
+        checkpoint: Option<&Path>,
+        observer: &dyn Observer,
+    ) -> Result<Setup, TrainError> {
+        let start = match checkpoint.or(config.init.as_deref()) {
+            Some(path) => Some(weight_files::read(path).map_err(TrainError::net)?),
+            None => None,
+        };
+        let start_card = start.as_ref().and_then(|file| file.card.as_ref());
+        let mut lines = Vec::new();
+        let (sets, classes) = open(config, start_card)?;
+        if let orphans @ 1.. = sets.orphans().len() {
+            lines.push(format!("{orphans} pictures or masks without a partner are left out"));
+        }
+        let facts = sets.verify(&classes, observer)?;
+        let input = input_size(config, &facts, &mut lines)?;
+        let card = card(config, classes, start_card, input);
+        let network = build(&card.spec).map_err(TrainError::net)?;
+        let mut params = initialise(&network, config.seed);
+        if let Some(file) = &start {
+            let partial = config.partial && checkpoint.is_none();
+            let report =
+                weight_files::load_into(file, &network, &mut params, partial).map_err(TrainError::net)?;
+            if checkpoint.is_none() {
+                lines.extend(report.to_string().lines().map(str::to_string));
+            } else if start_card != Some(&card) {
+                return Err(TrainError::Run {
+                    path: checkpoint.unwrap_or(Path::new("")).to_path_buf(),
+                    problem: "the classes or the network of the checkpoint are not those of the data and config.toml \
+                              any more"
+                        .into(),
+                });
+            }
+        }
+        drop(start);
+        let weights = class_weights(config, &card.classes, &facts.class_counts)?;
+        if let Some(weights) = &weights {
+            let of = |(class, weight): (&hectare_net::Class, &f32)| format!("{} {weight:.3}", class.name);
+            let list: Vec<String> = card.classes.classes.iter().zip(weights).map(of).collect();
+            lines.push(format!("class weights: {}", list.join(", ")));
+        }
+        let snapshots = match &sets {
+            Sets::Classify { .. } => None,
+            Sets::Segment { val, .. } => {
+                let stems: Vec<&str> = val.samples.iter().map(|sample| sample.stem.as_str()).collect();
+                Some(Snapshots::choose(config, &stems, &facts.val_pixels)?)
+            }
+        };
+        let available = memory::available_bytes();
+        let [h, w] = input;
+        let n = config.batch_size.min(sets.lens()[0]);
+        let shape = Shape::new(card.spec.bands, h, w);
+        let needs = memory::needs(&network, config, n, shape, largest_validation(config, &facts, input))?;
+        lines.push(needs.describe(available));
+        needs.check(config, available)?;
+        // What is left beside the run, halved: the estimate is one, and the machine is not ours alone.
+        let cache_bytes = available.map_or(1 << 30, |available| available.saturating_sub(needs.total) / 2);
+        Ok(Setup { card, network, params, sets, weights, snapshots, input, cache_bytes, lines })
+    }
+}
+
+/// The data sets and their classes.
+fn open(config: &TrainConfig, start: Option<&ModelCard>) -> Result<(Sets, ClassMap), TrainError> {
+    let given = match &config.class_map {
+        Some(path) => Some(read_class_map(path).map_err(TrainError::data)?),
+        None => None,
+    };
+    let (sets, mut classes) = match config.task {
+        Task::Classify => {
+            let sets = Sets::open_classification(config, given.as_ref().map(ClassMap::names).as_deref())?;
+            let Sets::Classify { train, .. } = &sets else { unreachable!("opened for classification") };
+            let names = &train.class_names;
+            if !(2..=256).contains(&names.len()) {
+                return Err(TrainError::Input(format!(
+                    "{}: {} classes; a classifier needs 2 to 256",
+                    config.train.display(),
+                    names.len()
+                )));
+            }
+            let mut classes = given.unwrap_or_else(|| ClassMap::numbered(names.len()));
+            for (class, name) in classes.classes.iter_mut().zip(names) {
+                class.name.clone_from(name);
+            }
+            (sets, classes)
+        }
+        Task::Segment => {
+            let carried = start.map(|card| card.classes.clone());
+            (Sets::open_segmentation(config)?, given.or(carried).unwrap_or_else(ClassMap::course))
+        }
+    };
+    for wanted in &config.ignore {
+        let id = wanted.parse::<u8>().ok();
+        let found = classes
+            .classes
+            .iter_mut()
+            .find(|class| class.name.eq_ignore_ascii_case(wanted) || Some(class.id) == id);
+        match found {
+            Some(class) => class.ignored = true,
+            // The preset names it without knowing the class map.
+            None if wanted.eq_ignore_ascii_case("unknown") => {}
+            None => {
+                let names = classes.names().join(", ");
+                return Err(TrainError::Input(format!(
+                    "--ignore {wanted}: no such class (there are {names})"
+                )));
+            }
+        }
+    }
+    if classes.classes.iter().all(|class| class.ignored) {
+        return Err(TrainError::Input("every class is ignored".into()));
+    }
+    Ok((sets, classes))
+}
+
+/// Rows and columns of the training input; with whole pictures the largest.
+fn input_size(
+    config: &TrainConfig,
+    facts: &Facts,
+    lines: &mut Vec<String>,
+) -> Result<[usize; 2], TrainError> {
+    let scaled = |size: [usize; 2]| config.resize.map_or([size[1], size[0]], |size| [size.h, size.w]);
+    let sizes = || facts.train_sizes.iter().map(|size| scaled(*size));
+    match config.input {
+        InputSize::Fixed(size) if config.task == Task::Classify => Ok([size.h, size.w]),
+        InputSize::Fixed(size) => {
+            let least = sizes().flatten().min().unwrap_or(size.h);
+            if least < size.h {
+                lines.push(format!("crops of {least} instead of {}: the smallest picture's side", size.h));
+            }
+            Ok([size.h.min(least); 2])
+        }
+        InputSize::Whole => {
+            let first = sizes().next().unwrap_or([1, 1]);
+            if config.batch_size > 1
+                && let Some(other) = sizes().find(|size| *size != first)
+            {
+                return Err(TrainError::Input(format!(
+                    "the training pictures have different sizes ({}x{} and {}x{}, height first); give --input for crops \
+                     of one size, --resize, or --batch-size 1",
+                    first[0], first[1], other[0], other[1]
+                )));
+            }
+            Ok(sizes().max_by_key(|size| size[0] * size[1]).unwrap_or(first))
+        }
+    }
+}
+
+/// What travels with the weights. Normalisation comes from the weights to start from.
+fn card(config: &TrainConfig, classes: ClassMap, start: Option<&ModelCard>, input: [usize; 2]) -> ModelCard {
+    let mut spec = ModelSpec::new(config.model);
+    spec.classes = classes.len();
+    spec.width = config.width;
+    spec.geometry = config.geometry;
+    spec.head = config.head;
+    if config.task == Task::Classify {
+        spec.input = input;
+    }
+    let mut card = ModelCard::new(spec);
+    card.classes = classes;
+    if let Some(start) = start.filter(|start| start.spec.bands == card.spec.bands) {
+        card.normalisation = start.normalisation.clone();
+    }
+    card.resize = config.resize.map(|size| [size.h, size.w]);
+    card
+}
+
+/// Pictures in a validation batch and the shape of the largest.
+fn largest_validation(config: &TrainConfig, facts: &Facts, input: [usize; 2]) -> (usize, Shape) {
+    if config.task == Task::Classify {
+        return (config.batch_size, Shape::new(3, input[0], input[1]));
+    }
+    let largest = facts.val_sizes.iter().max_by_key(|size| size[0] * size[1]).copied().unwrap_or([32, 32]);
+    let [h, w] = config.resize.map_or([largest[1], largest[0]], |size| [size.h, size.w]);
+    (1, Shape::new(3, h, w))
+}
