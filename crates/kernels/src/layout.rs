@@ -138,7 +138,7 @@ pub fn concat(parts: &[(&[f32], usize)], pixels: usize, y: &mut [f32]) {
     });
 }
 
-/// The gradient of [`concat`]: takes `dy` apart into `parts` (overwritten).
+/// The gradient of [`concat()`]: takes `dy` apart into `parts` (overwritten).
 ///
 /// # Panics
 /// When a length does not fit.
