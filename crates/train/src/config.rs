@@ -130,6 +130,8 @@ pub struct TrainConfig {
     pub workers: usize,
     /// Whether decoded pictures stay in memory where they fit.
     pub cache: bool,
+    /// Whether every picture is decoded again before work begins, those found good by an earlier run too.
+    pub verify: bool,
 }
 
 /// Keys that only one of the tasks has.

@@ -23,7 +23,7 @@ pub struct Evaluation {
 }
 
 /// How an evaluation goes: what counts, and who watches.
-pub struct Settings<'a> {
+pub struct EvaluationSettings<'a> {
     /// Weights of the classes in the loss.
     pub weights: Option<&'a [f32]>,
     /// Pictures in a batch (classification).
@@ -32,9 +32,9 @@ pub struct Settings<'a> {
     pub progress: &'a dyn Fn(usize, usize),
 }
 
-impl Default for Settings<'_> {
+impl Default for EvaluationSettings<'_> {
     fn default() -> Self {
-        Settings { weights: None, batch_size: 64, progress: &|_, _| {} }
+        EvaluationSettings { weights: None, batch_size: 64, progress: &|_, _| {} }
     }
 }
 
@@ -48,7 +48,7 @@ pub fn evaluate_segmentation(
     network: &mut dyn Forward,
     samples: &[SegSample],
     classes: &ClassMap,
-    settings: &Settings<'_>,
+    settings: &EvaluationSettings<'_>,
     seen: &mut dyn FnMut(&SegSample, &Mask) -> Result<(), TrainError>,
 ) -> Result<Evaluation, TrainError> {
     let load = |index: usize| -> Result<_, TrainError> {
@@ -85,7 +85,7 @@ pub fn evaluate_classification(
     recipe: &Recipe,
     network: &mut dyn Forward,
     samples: &[ClassSample],
-    settings: &Settings<'_>,
+    settings: &EvaluationSettings<'_>,
 ) -> Result<Evaluation, TrainError> {
     let k = recipe.classes();
     let batches: Vec<&[ClassSample]> = samples.chunks(settings.batch_size.max(1)).collect();

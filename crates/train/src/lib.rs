@@ -6,7 +6,8 @@
 //! Everything random is a function of the seed and of counters (epoch, step, sample), so that a run gives
 //! the same weights at any number of threads, and after any number of resumes.
 //!
-//! [`Model`] applies a network to pictures, [`evaluate`] measures one on a labelled set, and [`score()`]
+//! [`Model`] applies a network to pictures, [`evaluate_segmentation`] and [`evaluate_classification`]
+//! measure one on a labelled set, and [`score()`]
 //! compares two folders of masks as the course's grader does. The crate knows nothing of argument parsing.
 
 mod ahead;
@@ -14,7 +15,7 @@ mod checkpoint;
 mod clock;
 mod config;
 mod error;
-pub mod evaluate;
+mod evaluate;
 mod events;
 pub mod files;
 mod memory;
@@ -26,7 +27,7 @@ mod record;
 mod run;
 mod run_folder;
 mod schedule;
-pub mod score;
+mod score;
 mod sets;
 mod setup;
 mod snapshot;
@@ -38,6 +39,7 @@ pub use config::{
     TrainConfig,
 };
 pub use error::{Cause, TrainError};
+pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 pub use events::{Event, Observer, Silent};
 pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
@@ -47,4 +49,4 @@ pub use record::{ClassFigure, EpochRecord, MetricsLog, Validation};
 pub use run::{RunSummary, resume, train};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
-pub use score::{ClassScore, Score, score};
+pub use score::{ClassScore, Score, class_scores, score};

@@ -17,7 +17,7 @@ use crate::checkpoint::{self, Best, StateHeader};
 use crate::clock;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
-use crate::evaluate::{Evaluation, Settings, evaluate_classification, evaluate_segmentation};
+use crate::evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 use crate::events::{Event, Observer};
 use crate::files;
 use crate::metrics::{Protocol, scored};
@@ -398,7 +398,7 @@ impl<'a> Run<'a> {
 
     fn validate(&mut self, epoch: usize, keeps_masks: bool) -> Result<Evaluation, TrainError> {
         let observer = self.observer;
-        let settings = Settings {
+        let settings = EvaluationSettings {
             weights: self.weights.as_deref(),
             batch_size: self.config.batch_size,
             progress: &|done, total| observer.event(&Event::Validating { done, total }),
@@ -437,7 +437,7 @@ impl<'a> Run<'a> {
         let samples: Vec<_> = snapshots.tiles.iter().map(|tile| val.samples[*tile].clone()).collect();
         let mut network = InTraining { trainer: &mut self.trainer, params: &self.params };
         let (folder, classes) = (&self.folder, &self.card.classes);
-        let settings = Settings::default();
+        let settings = EvaluationSettings::default();
         evaluate_segmentation(
             &self.recipe,
             &mut network,

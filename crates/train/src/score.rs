@@ -13,7 +13,6 @@ use hectare_net::ClassMap;
 use serde::Serialize;
 
 use crate::error::TrainError;
-use crate::files;
 use crate::metrics::{ConfusionMatrix, IouReport, Protocol, scored};
 
 /// The result of scoring a folder, with the keys of `score --json`.
@@ -190,19 +189,6 @@ fn read(path: &Path) -> Result<Ids, TrainError> {
         })
         .collect();
     Ok(Ids { size: (frame.width, frame.height), ids })
-}
-
-/// Writes the matrix of a score as CSV.
-///
-/// # Errors
-/// The operating system's, naming the file.
-pub fn write_confusion(
-    path: &Path,
-    confusion: &ConfusionMatrix,
-    classes: &ClassMap,
-) -> Result<(), TrainError> {
-    let names: Vec<String> = classes.classes.iter().map(|class| class.name.clone()).collect();
-    files::write(path, confusion.to_csv(&names))
 }
 
 #[cfg(test)]

@@ -85,13 +85,19 @@ impl Sets {
         }
     }
 
-    /// Decodes everything once; what was found good before is remembered by size and time of change.
-    pub fn verify(&self, classes: &ClassMap, observer: &dyn Observer) -> Result<Facts, TrainError> {
+    /// Decodes everything once; what was found good before is remembered by size and time of change,
+    /// unless the settings ask to look again.
+    pub fn verify(
+        &self,
+        config: &TrainConfig,
+        classes: &ClassMap,
+        observer: &dyn Observer,
+    ) -> Result<Facts, TrainError> {
         let progress = |set| move |done, total| observer.event(&Event::Checking { set, done, total });
         match self {
             Sets::Classify { train, val } => {
                 let check = |set: &ClassificationSet, name| {
-                    let memory = Memory::open(&set.root, classes);
+                    let memory = Memory::open(config, &set.root, classes);
                     let mut known = memory.known.clone();
                     let facts = verify_classification(set, &mut known, &progress(name));
                     facts.map_err(TrainError::data).inspect(|_| memory.keep(&known))
@@ -105,7 +111,7 @@ impl Sets {
             }
             Sets::Segment { train, val } => {
                 let check = |set: &SegmentationSet, name| {
-                    let memory = Memory::open(&set.root, classes);
+                    let memory = Memory::open(config, &set.root, classes);
                     let mut known = memory.known.clone();
                     let facts = verify_segmentation(set, classes, &mut known, &progress(name));
                     facts.map_err(TrainError::data).inspect(|_| memory.keep(&known))
@@ -224,8 +230,8 @@ struct Memory {
 }
 
 impl Memory {
-    fn open(set: &Path, classes: &ClassMap) -> Memory {
-        let path = cache_folder().map(|folder| {
+    fn open(config: &TrainConfig, set: &Path, classes: &ClassMap) -> Memory {
+        let path = cache_folder().filter(|_| !config.verify).map(|folder| {
             let place = std::path::absolute(set).unwrap_or_else(|_| set.to_path_buf());
             let mut hash = Sha256::new();
             hash.update(place.as_os_str().as_encoded_bytes());

@@ -44,13 +44,19 @@ impl Setup {
             Some(path) => Some(weight_files::read(path).map_err(TrainError::net)?),
             None => None,
         };
-        let start_card = start.as_ref().and_then(|file| file.card.as_ref());
+        let start_card = match start.as_ref().and_then(|file| Some((file, file.metadata.as_ref()?))) {
+            Some((file, value)) => Some(ModelCard::from_json(&value.to_string()).map_err(|error| {
+                TrainError::Input(format!("{}: its description is damaged: {error}", file.path.display()))
+            })?),
+            None => None,
+        };
+        let start_card = start_card.as_ref();
         let mut lines = Vec::new();
         let (sets, classes) = open(config, start_card)?;
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
-        let facts = sets.verify(&classes, observer)?;
+        let facts = sets.verify(config, &classes, observer)?;
         let input = input_size(config, &facts, &mut lines)?;
         let card = card(config, classes, start_card, input);
         let network = build(&card.spec).map_err(TrainError::net)?;

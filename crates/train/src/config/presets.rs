@@ -128,5 +128,6 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         threads: None,
         workers: 1,
         cache: true,
+        verify: false,
     }
 }
