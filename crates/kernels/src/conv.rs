@@ -165,6 +165,9 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dw.len(), s.weight_len());
+        if winograd::applies(s, Pass::Forward) && s.k <= winograd::MOST && !x.is_empty() && !dy.is_empty() {
+            return winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
+        }
         weight_grad::run(self.isa, s, x, dy, dw, accumulate);
     }
 
@@ -174,6 +177,9 @@ impl Conv2d {
         let (task, shared) = weight_grad::scratch(self.isa, s);
         let mut most = task.max(direct::SCRATCH);
         let mut all = shared;
+        if winograd::applies(s, Pass::Forward) {
+            all = all.max(winograd::weight_grad::scratch(s));
+        }
         for pass in [Pass::Forward, Pass::InputGrad] {
             if winograd::applies(s, pass) {
                 let (task, shared) = winograd::scratch(self.isa, s, pass);

@@ -6,6 +6,7 @@
 //! each step is spread over all cores, so that the weights are read once. Both add in the same order.
 
 mod transform;
+pub(super) mod weight_grad;
 
 use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
@@ -26,7 +27,7 @@ const STEP: usize = 240;
 /// From so many tiles on, tasks are fused.
 const MANY: usize = 16 * TILES;
 /// Most input channels.
-const MOST: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 static ZEROS: [f32; MOST] = [0.0; MOST];
 
@@ -320,6 +321,67 @@ impl Work {
     }
 }
 
+/// Where the pixels of a square tile of `LEN` pixels start that has its first one at (`y`, `x`) of an image;
+/// those outside the image start at zeros.
+#[inline(always)]
+fn pixels<const LEN: usize>(
+    source: &[f32],
+    p: &Problem,
+    image: usize,
+    y: isize,
+    x: isize,
+) -> [*const f32; LEN] {
+    let mut pixels = [ZEROS.as_ptr(); LEN];
+    let side = LEN.isqrt();
+    for (i, pixel) in pixels.iter_mut().enumerate() {
+        let (y, x) = (y + (i / side) as isize, x + (i % side) as isize);
+        if y >= 0 && x >= 0 && y < p.h as isize && x < p.w as isize {
+            let at = ((image * p.h + y as usize) * p.w + x as usize) * p.c;
+            *pixel = source[at..at + p.c].as_ptr();
+        }
+    }
+    pixels
+}
+
+/// Transforms channels `c0 .. c1` of a tile of 6x6 pixels; `v` is where channel `c0` of the first point goes.
+///
+/// # Safety
+/// The pixels must hold `c1` numbers; `v` must be writable at `i * point` and `c1 - c0` numbers after, for each
+/// of the 36 points. `c1 - c0` must be a multiple of LANES.
+#[inline(always)]
+unsafe fn transform_input<S: Simd>(
+    simd: S,
+    pixels: &[*const f32; POINTS],
+    c0: usize,
+    c1: usize,
+    v: *mut f32,
+    point: usize,
+) {
+    for c in (c0..c1).step_by(S::LANES) {
+        // SAFETY: in the bounds that the caller promises.
+        unsafe {
+            let v = v.add(c - c0);
+            let mut half = [[simd.splat(0.0); 6]; 6];
+            for j in 0..6 {
+                let mut d = [simd.splat(0.0); 6];
+                for i in 0..6 {
+                    d[i] = simd.load(pixels[i * 6 + j].add(c));
+                }
+                let d = transform::input(simd, d);
+                for i in 0..6 {
+                    half[i][j] = d[i];
+                }
+            }
+            for i in 0..6 {
+                let d = transform::input(simd, half[i]);
+                for j in 0..6 {
+                    simd.store(v.add((i * 6 + j) * point), d[j]);
+                }
+            }
+        }
+    }
+}
+
 /// One step of the work on a block of tiles.
 struct Step<'a> {
     work: Work,
@@ -369,41 +431,15 @@ impl Step<'_> {
         let point = self.work.input_point();
         for tile in from..to {
             let (image, y, x) = self.place(tile);
-            let (y, x) = (y as isize - p.pad[0], x as isize - p.pad[1]);
-            let mut pixels = [ZEROS.as_ptr(); POINTS];
-            for (i, pixel) in pixels.iter_mut().enumerate() {
-                let (y, x) = (y + (i / 6) as isize, x + (i % 6) as isize);
-                if y >= 0 && x >= 0 && y < p.h as isize && x < p.w as isize {
-                    let at = ((image * p.h + y as usize) * p.w + x as usize) * p.c;
-                    *pixel = self.io.x[at..at + p.c].as_ptr();
-                }
-            }
+            let pixels = pixels::<POINTS>(self.io.x, p, image, y as isize - p.pad[0], x as isize - p.pad[1]);
             let depth = p.depth();
             for (block, c0) in (0..p.c).step_by(depth).enumerate() {
                 let base = block * POINTS * point + tile * self.work.row;
-                for c in (c0..p.c.min(c0 + depth)).step_by(S::LANES) {
-                    // SAFETY: each pixel has `p.c` numbers (or points at as many zeros), a multiple of LANES, as is
-                    // `depth`; the stores stay inside this tile's rows of `v`, which no other task writes.
-                    unsafe {
-                        let v = self.v.as_mut_ptr().add(base + c - c0);
-                        let mut half = [[simd.splat(0.0); 6]; 6];
-                        for j in 0..6 {
-                            let mut d = [simd.splat(0.0); 6];
-                            for i in 0..6 {
-                                d[i] = simd.load(pixels[i * 6 + j].add(c));
-                            }
-                            let d = transform::input(simd, d);
-                            for i in 0..6 {
-                                half[i][j] = d[i];
-                            }
-                        }
-                        for i in 0..6 {
-                            let d = transform::input(simd, half[i]);
-                            for j in 0..6 {
-                                simd.store(v.add((i * 6 + j) * point), d[j]);
-                            }
-                        }
-                    }
+                // SAFETY: each pixel has `p.c` numbers (or points at as many zeros), a multiple of LANES, as is
+                // `depth`; the stores stay inside this tile's rows of `v`, which no other task writes.
+                unsafe {
+                    let v = self.v.as_mut_ptr().add(base);
+                    transform_input(simd, &pixels, c0, p.c.min(c0 + depth), v, point);
                 }
             }
         }

@@ -59,3 +59,32 @@ pub(super) const G: [[f32; 3]; 6] = {
         [0.0, 0.0, 1.0],
     ]
 };
+
+/// `1 / N(p)` of `G` at the points 0, +-5/8 and +-5/4.
+const N: [f32; 3] = [G[0][0], G[1][0], G[3][0]];
+
+/// The transform of 4 weights for 3 outputs, `F(3, 4)` on the same points: the same matrix with a fourth power.
+#[inline(always)]
+pub(super) fn four_weights<S: Simd>(simd: S, g: [S::V; 4]) -> [S::V; 6] {
+    let even = |p2: f32, n: f32| simd.mul_add(simd.splat(p2 * n), g[2], simd.mul(simd.splat(n), g[0]));
+    let odd =
+        |p: f32, p3: f32, n: f32| simd.mul_add(simd.splat(p3 * n), g[3], simd.mul(simd.splat(p * n), g[1]));
+    let (even_a, odd_a) = (even(A2, N[1]), odd(A, A2 * A, N[1]));
+    let (even_b, odd_b) = (even(B2, N[2]), odd(B, B2 * B, N[2]));
+    [
+        simd.mul(simd.splat(N[0]), g[0]),
+        simd.add(even_a, odd_a),
+        simd.sub(even_a, odd_a),
+        simd.add(even_b, odd_b),
+        simd.sub(even_b, odd_b),
+        g[3],
+    ]
+}
+
+/// `A^T m` for 3 outputs.
+#[inline(always)]
+pub(super) fn three_outputs(m: [f32; 6]) -> [f32; 3] {
+    let (sum_a, sum_b) = (m[1] + m[2], m[3] + m[4]);
+    let (dif_a, dif_b) = (m[1] - m[2], m[3] - m[4]);
+    [m[0] + (sum_a + sum_b), A * dif_a + B * dif_b, A2 * sum_a + B2 * sum_b + m[5]]
+}
