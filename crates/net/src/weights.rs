@@ -1,1 +1,15 @@
-//! Weight files (safetensors).
+//! Weight files: safetensors with the model's card in the metadata.
+
+mod bare;
+mod error;
+mod file;
+mod load;
+mod model;
+
+pub use error::WeightError;
+pub use file::{Tensor, WeightFile, read, write};
+pub use load::{LoadReport, LoadRow, LoadStatus, load_into};
+pub use model::{LoadedModel, Overrides, read_model, read_model_with};
+
+/// The metadata key under which a model's card stands.
+pub const METADATA_KEY: &str = "hectare";

@@ -1,0 +1,90 @@
+//! A file as a model.
+
+use std::path::Path;
+
+use super::bare::spec_of;
+use super::{WeightError, load_into, read};
+use crate::{ClassMap, Geometry, ModelCard, ModelSpec, Network, Params, build};
+
+/// A model as its file describes it.
+#[derive(Clone, Debug)]
+pub struct LoadedModel {
+    /// What it is.
+    pub card: ModelCard,
+    /// The network.
+    pub network: Network,
+    /// Its numbers.
+    pub params: Params,
+    /// What had to be assumed.
+    pub warnings: Vec<String>,
+}
+
+/// What the user says about a file, against or besides what the file says.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// How a segmentation network keeps its size; the weights fit every geometry.
+    pub geometry: Option<Geometry>,
+    /// Names and colours of the classes.
+    pub classes: Option<ClassMap>,
+}
+
+/// Reads a model from a file of hectare's or from a bare state_dict in a safetensors file.
+///
+/// # Errors
+/// As [`read_model_with`].
+pub fn read_model(path: impl AsRef<Path>) -> Result<LoadedModel, WeightError> {
+    read_model_with(path, &Overrides::default())
+}
+
+/// Reads a model from a file of hectare's or from a bare state_dict in a safetensors file, whose model and
+/// class count are seen in its names and shapes.
+///
+/// # Errors
+/// When [`read`] fails, the file describes no model, or its tensors are not that model's.
+pub fn read_model_with(path: impl AsRef<Path>, overrides: &Overrides) -> Result<LoadedModel, WeightError> {
+    let path = path.as_ref();
+    let file = read(path)?;
+    let card_error = |problem: String| WeightError::Card { path: path.to_owned(), problem };
+    let mut warnings = Vec::new();
+    let mut card = match &file.metadata {
+        Some(value) => {
+            serde_json::from_value(value.clone()).map_err(|error| card_error(error.to_string()))?
+        }
+        None => ModelCard::new(bare_spec(path, &file, overrides, &mut warnings)?),
+    };
+    if let Some(geometry) = overrides.geometry {
+        card.spec.geometry = geometry;
+    }
+    if let Some(classes) = &overrides.classes {
+        card.classes = classes.clone();
+    }
+    if card.classes.len() != card.spec.classes {
+        let (names, outputs) = (card.classes.len(), card.spec.classes);
+        return Err(card_error(format!("the class map has {names} classes and the model {outputs}")));
+    }
+    let bands = card.spec.bands;
+    if card.normalisation.mean.len() != bands || card.normalisation.std.len() != bands {
+        return Err(card_error(format!("the normalisation is not for {bands} bands")));
+    }
+    let network = build(&card.spec).map_err(|error| WeightError::Net { path: path.to_owned(), error })?;
+    let mut params = Params::zeroed(std::sync::Arc::clone(network.layout()));
+    load_into(&file, &network, &mut params, false)?;
+    Ok(LoadedModel { card, network, params, warnings })
+}
+
+fn bare_spec(
+    path: &Path,
+    file: &super::WeightFile,
+    overrides: &Overrides,
+    warnings: &mut Vec<String>,
+) -> Result<ModelSpec, WeightError> {
+    let spec =
+        spec_of(file).map_err(|problem| WeightError::UnknownModel { path: path.to_owned(), problem })?;
+    let mut assumed =
+        format!("{} has no description: taken as {} of {} classes", path.display(), spec.model, spec.classes);
+    if !spec.model.is_classifier() && overrides.geometry.is_none() {
+        assumed += ", geometry modern";
+    }
+    warnings.push(assumed);
+    Ok(spec)
+}
