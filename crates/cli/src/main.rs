@@ -1,1 +1,52 @@
-fn main() {}
+//! `hectare`: the command line. It parses, calls the libraries and prints; the work is done below.
+//!
+//! Results go to stdout, everything else to stderr. Exit codes: 0 done, 1 it ran and the answer is no, 2 the
+//! user's input or flags are wrong (found before work began), 3 a failure after work began.
+
+mod args;
+mod commands;
+mod console;
+mod demo;
+mod failure;
+mod model_file;
+mod output;
+mod progress;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Command, Hectare};
+use failure::{Answer, Failure};
+
+fn main() -> ExitCode {
+    let hectare = Hectare::parse();
+    console::set_level(i8::try_from(hectare.global.verbose).unwrap_or(1), hectare.global.quiet);
+    if let Some(threads) = hectare.global.threads {
+        hectare_kernels::threads::set_default_threads(threads);
+    }
+    match run(&hectare) {
+        Ok(Answer::Yes) => ExitCode::SUCCESS,
+        Ok(Answer::No) => ExitCode::from(1),
+        Err(failure) => {
+            console::error(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(hectare: &Hectare) -> Result<Answer, Failure> {
+    match &hectare.command {
+        Command::Demo(args) => commands::demo::run(args),
+        Command::Summary(args) => commands::summary::run(args),
+        Command::Data(args) => match &args.command {
+            args::DataCommand::Check(args) => commands::data_check::run(args),
+        },
+        Command::Train(args) => commands::train::run(args, hectare.global.threads),
+        Command::Eval(args) => commands::eval::run(args),
+        Command::Predict(args) => commands::predict::run(args),
+        Command::Score(args) => commands::score::run(args),
+        Command::Init(args) => commands::init::run(args),
+    }
+}

@@ -1,0 +1,296 @@
+//! The command line as clap sees it: names, values, help. Parsing does nothing but validate.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use hectare_net::{Geometry, Head, ModelKind, UnknownName};
+
+pub use crate::commands::train::args::TrainArgs;
+
+/// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
+#[derive(Parser, Debug)]
+#[command(name = "hectare", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Hectare {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Flags of every command.
+    #[command(flatten)]
+    pub global: Global,
+}
+
+/// Flags that every command takes.
+#[derive(Args, Debug)]
+pub struct Global {
+    /// Number of threads [default: all cores]. Results do not depend on it.
+    #[arg(long, global = true, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    /// Say more on stderr.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say nothing on stderr but warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Train and apply both kinds of network on pictures it draws itself.
+    Demo(DemoArgs),
+    /// Print a network: its modules, output shapes, parameters, FLOPs and memory.
+    Summary(SummaryArgs),
+    /// Look at data sets.
+    Data(DataArgs),
+    /// Train a network, or go on with a run.
+    Train(TrainArgs),
+    /// Measure a trained network on labelled data.
+    Eval(EvalArgs),
+    /// Apply a trained network to pictures: masks, or test_pred.csv.
+    Predict(PredictArgs),
+    /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
+    Score(ScoreArgs),
+    /// Write the weights file of a network that was not trained.
+    Init(InitArgs),
+}
+
+/// `hectare demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Folder for data, runs, masks and the contact sheet; created.
+    #[arg(long, value_name = "DIR", default_value = "hectare-demo")]
+    pub out: PathBuf,
+    /// Only as much as proves that everything runs: few pictures, one epoch.
+    #[arg(long)]
+    pub quick: bool,
+}
+
+/// Flags that describe a network.
+#[derive(Args, Debug, Clone)]
+pub struct NetworkArgs {
+    /// Number of classes [default: 50 for classifiers, 7 for segmentation].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub classes: Option<usize>,
+    /// Size of the input, as 512 or 512x384, height first [default: 128 for classifiers, 512 for segmentation].
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub input: Option<[usize; 2]>,
+    /// Padding and cropping of the segmentation networks.
+    #[arg(long, value_parser = geometry())]
+    pub geometry: Option<Geometry>,
+    /// What a classifier has behind its trunk.
+    #[arg(long, value_parser = head())]
+    pub head: Option<Head>,
+    /// Factor on the number of channels (0.125: an eighth).
+    #[arg(long, value_name = "F", value_parser = fraction)]
+    pub width: Option<f64>,
+}
+
+/// `hectare summary`.
+#[derive(Args, Debug)]
+pub struct SummaryArgs {
+    /// The network.
+    #[arg(value_name = "MODEL", value_parser = model())]
+    pub model: ModelKind,
+    /// Its description.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// Pictures at once, for FLOPs and memory.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = positive)]
+    pub batch_size: usize,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hectare init`.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// The network.
+    #[arg(value_name = "MODEL", value_parser = model())]
+    pub model: ModelKind,
+    /// Its description.
+    #[command(flatten)]
+    pub network: NetworkArgs,
+    /// The number that the random start is drawn from.
+    #[arg(long, value_name = "N")]
+    pub seed: u64,
+    /// The file to write.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub out: PathBuf,
+}
+
+/// `hectare data`.
+#[derive(Args, Debug)]
+pub struct DataArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: DataCommand,
+}
+
+/// The commands below `hectare data`.
+#[derive(Subcommand, Debug)]
+pub enum DataCommand {
+    /// Print what a data set holds and what is wrong with it (exit code 1 if anything is).
+    Check(DataCheckArgs),
+}
+
+/// `hectare data check`.
+#[derive(Args, Debug)]
+pub struct DataCheckArgs {
+    /// The data set: a folder, or a CSV list of pictures and classes.
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// What the data is for [default: segment if there are masks].
+    #[arg(long, value_enum)]
+    pub task: Option<TaskName>,
+    /// Class names and colours: class_dict.csv or a TOML file [default: the course's palette].
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Flags of the commands that read a model file.
+#[derive(Args, Debug, Clone)]
+pub struct ModelFileArgs {
+    /// The weights: a hectare file or a bare state_dict in a .safetensors file.
+    #[arg(value_name = "MODEL_FILE")]
+    pub model_file: PathBuf,
+    /// Padding and cropping [default: as in the file, modern for a bare state_dict].
+    #[arg(long, value_parser = geometry())]
+    pub geometry: Option<Geometry>,
+    /// Class names and colours instead of those in the file: class_dict.csv or a TOML file.
+    #[arg(long, value_name = "FILE")]
+    pub class_map: Option<PathBuf>,
+}
+
+/// `hectare eval`.
+#[derive(Args, Debug)]
+pub struct EvalArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// Labelled data.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Which pixels count and which classes the mean is over.
+    #[arg(long, value_enum, default_value = "course")]
+    pub protocol: ProtocolName,
+    /// Only the first N pictures.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Exit with 1 if the mean IoU is lower.
+    #[arg(long, value_name = "X")]
+    pub min_miou: Option<f64>,
+    /// Exit with 1 if the accuracy is lower.
+    #[arg(long, value_name = "X")]
+    pub min_accuracy: Option<f64>,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hectare predict`.
+#[derive(Args, Debug)]
+pub struct PredictArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// Pictures, or folders of pictures (without their *_mask.png).
+    #[arg(value_name = "INPUT", required = true)]
+    pub inputs: Vec<PathBuf>,
+    /// Folder for the results; created.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Also write the softmax: OUT/STEM.npy (C x H x W), or OUT/probabilities.npy (N x C).
+    #[arg(long)]
+    pub probabilities: bool,
+    /// Write masks as one-band PNGs with a palette instead of RGB.
+    #[arg(long)]
+    pub palette: bool,
+}
+
+/// `hectare score`.
+#[derive(Args, Debug)]
+pub struct ScoreArgs {
+    /// Folder of the true masks.
+    #[arg(long, value_name = "DIR")]
+    pub labels: PathBuf,
+    /// Folder of the predicted masks.
+    #[arg(long, value_name = "DIR")]
+    pub pred: PathBuf,
+    /// Exit with 1 if the mean IoU is lower.
+    #[arg(long, value_name = "X")]
+    pub min_miou: Option<f64>,
+    /// Print one JSON document, with the confusion matrix.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What data is for.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskName {
+    /// One class per picture.
+    Classify,
+    /// One class per pixel.
+    Segment,
+}
+
+/// How IoU is counted.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolName {
+    /// As the course's grader: all pixels count, the mean leaves Unknown out.
+    Course,
+    /// Pixels of ignored classes do not count.
+    Ignore,
+}
+
+/// Reads a model's name.
+pub fn model() -> impl TypedValueParser<Value = ModelKind> {
+    named(ModelKind::ALL.map(ModelKind::name))
+}
+
+/// Reads a geometry's name.
+pub fn geometry() -> impl TypedValueParser<Value = Geometry> {
+    named([Geometry::Modern, Geometry::Caffe].map(Geometry::name))
+}
+
+/// Reads a head's name.
+pub fn head() -> impl TypedValueParser<Value = Head> {
+    named([Head::Linear, Head::Hidden512].map(Head::name))
+}
+
+/// Reads one of `names`, which help and errors list.
+fn named<T>(names: impl IntoIterator<Item = &'static str>) -> impl TypedValueParser<Value = T>
+where
+    T: FromStr<Err = UnknownName> + Clone + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(names).try_map(|name| T::from_str(&name))
+}
+
+/// Reads a whole number from 1 up.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(0) => Err("it must be at least 1".to_string()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("it is no whole number".to_string()),
+    }
+}
+
+/// Reads a width factor.
+fn fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number <= 4.0 => Ok(number),
+        Ok(_) => Err("it must be above 0 and at most 4".to_string()),
+        Err(_) => Err("it is no number".to_string()),
+    }
+}
+
+/// Reads `512` or `512x384`, height first.
+fn size(text: &str) -> Result<[usize; 2], String> {
+    let size: hectare_train::Size = text.parse()?;
+    Ok([size.h, size.w])
+}

@@ -1,0 +1,10 @@
+//! One file per command.
+
+pub mod data_check;
+pub mod demo;
+pub mod eval;
+pub mod init;
+pub mod predict;
+pub mod score;
+pub mod summary;
+pub mod train;

@@ -1,0 +1,55 @@
+//! `hectare data check DIR`: what a data set holds and what is wrong with it.
+
+use std::path::Path;
+
+use hectare_data::check;
+use hectare_net::ClassMap;
+
+use crate::args::{DataCheckArgs, TaskName};
+use crate::failure::{Answer, Failure, OrFail};
+use crate::{console, progress};
+
+/// Prints the report; the answer is no when there are faults.
+///
+/// # Errors
+/// When there is nothing to look at (exit code 2).
+pub fn run(args: &DataCheckArgs) -> Result<Answer, Failure> {
+    let task = args.task.unwrap_or_else(|| guess(&args.dir));
+    let bar = progress::Counter::new("pictures checked");
+    let progress = |done, total| bar.set(done, total);
+    let report = match task {
+        TaskName::Classify => check::check_classification(&args.dir, &progress).or_input()?,
+        TaskName::Segment => {
+            let classes = class_map(args.class_map.as_deref())?;
+            check::check_segmentation(&args.dir, &classes, &progress).or_input()?
+        }
+    };
+    bar.finish();
+    if args.json {
+        console::json(&report)?;
+    } else {
+        console::result(format_args!("{report}\n"))?;
+    }
+    Ok(if report.faults().is_empty() { Answer::Yes } else { Answer::No })
+}
+
+/// The class map in `file`, or the course's.
+///
+/// # Errors
+/// When the file cannot be read as one.
+pub fn class_map(file: Option<&Path>) -> Result<ClassMap, Failure> {
+    match file {
+        Some(file) => hectare_data::class_map_file::read_class_map(file).or_input(),
+        None => Ok(ClassMap::course()),
+    }
+}
+
+/// Segmentation where masks lie, classification otherwise.
+fn guess(dir: &Path) -> TaskName {
+    let is_mask = |name: &str| name.ends_with("_mask.png") || name == "masks";
+    let mut entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    match entries.any(|entry| entry.file_name().to_str().is_some_and(is_mask)) {
+        true => TaskName::Segment,
+        false => TaskName::Classify,
+    }
+}

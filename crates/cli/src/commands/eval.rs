@@ -1,0 +1,177 @@
+//! `hectare eval MODEL_FILE --data DIR`: accuracy, or intersection over union.
+
+use hectare_data::verify::{Known, verify_classification, verify_segmentation};
+use hectare_data::{ClassificationSet, SegmentationSet};
+use hectare_train::{
+    ClassScore, ConfusionMatrix, Evaluation, EvaluationSettings, Model, Protocol, class_scores,
+    evaluate_classification, evaluate_segmentation, scored,
+};
+use serde::Serialize;
+
+use crate::args::{EvalArgs, ProtocolName};
+use crate::failure::{Answer, Failure, OrFail};
+use crate::model_file::Loaded;
+use crate::progress::Counter;
+use crate::{console, table};
+
+/// What `--json` prints for a classifier.
+#[derive(Serialize)]
+struct Accuracy {
+    accuracy: f64,
+    correct: u64,
+    images: u64,
+    loss: f64,
+    classes: Vec<Recall>,
+    confusion: Vec<Vec<u64>>,
+}
+
+/// One class of a classifier.
+#[derive(Serialize)]
+struct Recall {
+    id: usize,
+    name: String,
+    images: u64,
+    recall: Option<f64>,
+}
+
+/// What `--json` prints for a segmentation network: the keys of `score --json`.
+#[derive(Serialize)]
+struct Iou {
+    protocol: Protocol,
+    classes: Vec<ClassScore>,
+    mean_iou: Option<f64>,
+    pixel_accuracy: f64,
+    loss: f64,
+    confusion: Vec<Vec<u64>>,
+    images: usize,
+    orphans: Vec<String>,
+}
+
+/// Measures the model and prints what was found. The answer is no when it is below what was asked for.
+///
+/// # Errors
+/// A model file or data that cannot be used (exit code 2).
+pub fn run(args: &EvalArgs) -> Result<Answer, Failure> {
+    let loaded = Loaded::open(&args.model)?;
+    if loaded.card.spec.model.is_classifier() {
+        classification(loaded, args)
+    } else {
+        segmentation(loaded, args)
+    }
+}
+
+fn classification(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
+    let names = loaded.card.classes.names();
+    let mut set = ClassificationSet::open_as(&args.data, Some(&names)).or_input()?;
+    set.require_labels().or_input()?;
+    set.samples.truncate(args.limit.unwrap_or(usize::MAX));
+    let counter = Counter::new("pictures checked");
+    verify_classification(&set, &mut Known::default(), &|done, total| counter.set(done, total)).or_input()?;
+    counter.finish();
+    let mut model = loaded.into_model()?;
+    let counter = Counter::new("pictures evaluated");
+    let settings =
+        EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
+    let (recipe, network) = model.parts();
+    let found = evaluate_classification(recipe, network, &set.samples, &settings).or_work()?;
+    counter.finish();
+    let (confusion, accuracy) = (&found.confusion, found.confusion.accuracy());
+    let correct = (0..names.len()).map(|class| confusion.count(class, class)).sum();
+    if args.json {
+        let classes = recalls(confusion, &names);
+        let (images, loss) = (confusion.total(), found.loss.mean());
+        console::json(&Accuracy { accuracy, correct, images, loss, classes, confusion: confusion.rows() })?;
+    } else {
+        console::result(format_args!(
+            "accuracy {accuracy:.4} ({correct} of {} pictures)\n",
+            confusion.total()
+        ))?;
+    }
+    Ok(answer(below("accuracy", Some(accuracy), args.min_accuracy)))
+}
+
+fn recalls(confusion: &ConfusionMatrix, names: &[String]) -> Vec<Recall> {
+    let rows = confusion.rows();
+    let one = |(id, recall): (usize, Option<f64>)| Recall {
+        id,
+        name: names[id].clone(),
+        images: rows[id].iter().sum(),
+        recall,
+    };
+    confusion.recalls().into_iter().enumerate().map(one).collect()
+}
+
+fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
+    let classes = loaded.card.classes.clone();
+    let mut set = SegmentationSet::open(&args.data).or_input()?;
+    set.samples.truncate(args.limit.unwrap_or(usize::MAX));
+    let counter = Counter::new("files checked");
+    let progress = |done, total| counter.set(done, total);
+    let facts = verify_segmentation(&set, &classes, &mut Known::default(), &progress).or_input()?;
+    counter.finish();
+    loaded.check_sizes(set.samples.iter().map(|sample| sample.image.as_path()).zip(facts.sizes))?;
+    let mut model = loaded.into_model()?;
+    let counter = Counter::new("tiles evaluated");
+    let settings =
+        EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
+    let protocol = match args.protocol {
+        ProtocolName::Course => Protocol::Course,
+        ProtocolName::Ignore => Protocol::Ignore,
+    };
+    let found = measure(&mut model, &set, &settings)?;
+    counter.finish();
+    let report = found.confusion.iou(protocol, &scored(&classes));
+    let scores = class_scores(&report, &classes);
+    let orphans: Vec<String> = set.orphans.iter().map(|path| path.display().to_string()).collect();
+    for orphan in &orphans {
+        console::warn(format_args!("{orphan} has no partner and was left out"));
+    }
+    if args.json {
+        console::json(&Iou {
+            protocol,
+            classes: scores,
+            mean_iou: report.mean,
+            pixel_accuracy: found.confusion.accuracy(),
+            loss: found.loss.mean(),
+            confusion: found.confusion.rows(),
+            images: set.samples.len(),
+            orphans,
+        })?;
+    } else {
+        let column = (String::from("IoU"), scores.iter().map(|class| class.iou).collect(), report.mean);
+        let names = scores.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
+        let accuracy = found.confusion.accuracy();
+        console::result(format_args!(
+            "protocol {protocol}, {} tiles, pixel accuracy {accuracy:.4}\n\n{}",
+            set.samples.len(),
+            table::figures(&names, &[column])
+        ))?;
+    }
+    Ok(answer(below("mean IoU", report.mean, args.min_miou)))
+}
+
+/// Runs every tile.
+fn measure(
+    model: &mut Model,
+    set: &SegmentationSet,
+    settings: &EvaluationSettings<'_>,
+) -> Result<Evaluation, Failure> {
+    let classes = model.card().classes.clone();
+    let (recipe, network) = model.parts();
+    evaluate_segmentation(recipe, network, &set.samples, &classes, settings, &mut |_, _| Ok(())).or_work()
+}
+
+/// Whether a figure is below what the user asked for, said on stderr.
+pub fn below(what: &str, figure: Option<f64>, least: Option<f64>) -> bool {
+    let Some(least) = least else { return false };
+    let low = figure.is_none_or(|figure| figure < least);
+    if low {
+        let figure = figure.map_or("nothing to count".to_string(), |figure| format!("{figure:.6}"));
+        console::warn(format_args!("{what}: {figure}, asked for at least {least}"));
+    }
+    low
+}
+
+fn answer(low: bool) -> Answer {
+    if low { Answer::No } else { Answer::Yes }
+}

@@ -1,0 +1,67 @@
+//! `hectare train classify|segment` and `hectare train --resume`.
+
+pub mod args;
+
+use hectare_train::{Layer, RunSummary, TrainConfig, TrainError};
+
+use self::args::{TaskArgs, TrainArgs};
+use crate::failure::{Answer, Failure, OrFail};
+use crate::progress::Watcher;
+use crate::{console, output};
+
+/// Trains; the summary of the run goes to stdout.
+///
+/// # Errors
+/// What is wrong with settings or data (exit code 2), or what stopped the run (exit code 3).
+pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> {
+    let watcher = Watcher::default();
+    let summary = match (&args.resume, &args.task) {
+        (Some(run), _) => hectare_train::resume(run, &watcher),
+        (None, Some(task)) => {
+            let config = config(task, threads)?;
+            output::check_folder(&config.out)?;
+            hectare_train::train(config, &watcher)
+        }
+        (None, None) => {
+            return Err(Failure::input("nothing to train")
+                .help("say `train classify`, `train segment` or `train --resume RUN`"));
+        }
+    };
+    finish(&summary.map_err(failure)?)
+}
+
+/// The settings: the preset, over it the file of `--config`, over it the flags.
+fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failure> {
+    let (task, settings) = task.parts();
+    let file = settings.config.as_deref().map(Layer::from_toml).transpose().or_input()?;
+    let flags = settings.layer(task, threads);
+    TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()
+}
+
+/// The exit code of a training error.
+pub fn failure(error: TrainError) -> Failure {
+    if error.began() { Failure::work(error) } else { Failure::input(error) }
+}
+
+/// Prints how the run ended.
+fn finish(summary: &RunSummary) -> Result<Answer, Failure> {
+    let folder = summary.run.display();
+    if summary.already_finished {
+        console::say(format_args!("{folder} was finished before; nothing was left to do"));
+    }
+    let name =
+        summary.epochs.iter().filter_map(|epoch| epoch.validation.as_ref()).map(|v| v.metric().1).next_back();
+    let mut text = String::new();
+    if let (Some(best), Some(name)) = (&summary.best, name) {
+        text += &format!(
+            "best {name} {:.4} in epoch {}: {folder}/weights/best.safetensors\n",
+            best.metric, best.epoch
+        );
+    }
+    text += &format!("last epoch {}: {folder}/weights/last.safetensors\n", summary.epochs.len());
+    console::result(text)?;
+    if !summary.finished {
+        console::say(format_args!("go on with `hectare train --resume {folder}`"));
+    }
+    Ok(Answer::Yes)
+}

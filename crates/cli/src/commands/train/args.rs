@@ -1,0 +1,239 @@
+//! The flags of `hectare train`. Each is a key of the configuration, so the flags are one more layer of it.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Subcommand};
+use hectare_net::{Geometry, Head, ModelKind};
+use hectare_train::{
+    ClassWeights, Epochs, InputSize, Layer, OptimiserKind, Preset, ScheduleKind, Size, Task,
+};
+use serde::Serialize;
+
+/// `hectare train`.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, arg_required_else_help = true)]
+pub struct TrainArgs {
+    /// Go on with this run from its last checkpoint.
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+    /// The problem.
+    #[command(subcommand)]
+    pub task: Option<TaskArgs>,
+}
+
+/// The two problems.
+#[derive(Subcommand, Debug)]
+pub enum TaskArgs {
+    /// Learn to name the class of a whole picture.
+    Classify(Box<Settings>),
+    /// Learn to name the class of each pixel.
+    Segment(Box<Settings>),
+}
+
+impl TaskArgs {
+    /// The problem and its flags.
+    pub fn parts(&self) -> (Task, &Settings) {
+        match self {
+            TaskArgs::Classify(settings) => (Task::Classify, settings),
+            TaskArgs::Segment(settings) => (Task::Segment, settings),
+        }
+    }
+}
+
+/// Declares each flag as an option that is left out of the layer where it was not given. Switches take a value,
+/// so that one that a preset has on can be turned off: `--flip-h`, `--flip-h=false`.
+macro_rules! settings {
+    ($($(#[$meta:meta])* $name:ident: $type:ty,)+) => {
+        /// The flags of both problems. What is not given comes from `--config`, then from the preset.
+        #[derive(Args, Debug, Serialize)]
+        pub struct Settings {
+            /// TOML file with the same names as the flags (`batch_size = 8`); flags win over it.
+            #[arg(long, value_name = "FILE", help_heading = "Data and files")]
+            #[serde(skip)]
+            pub config: Option<PathBuf>,
+            $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
+        }
+    };
+}
+
+settings! {
+    /// Training set: a folder, or a CSV list.
+    #[arg(long, value_name = "DIR", help_heading = "Data and files")]
+    train: PathBuf,
+    /// Validation set: a folder, or a CSV list.
+    #[arg(long, value_name = "DIR", help_heading = "Data and files")]
+    val: PathBuf,
+    /// Folder of the run; created.
+    #[arg(long, value_name = "RUN", help_heading = "Data and files")]
+    out: PathBuf,
+    /// Weights to start from.
+    #[arg(long, value_name = "FILE", help_heading = "Data and files")]
+    init: PathBuf,
+    /// Let --init hold only some of the layers.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
+    partial: bool,
+    /// Class names and colours: class_dict.csv or a TOML file.
+    #[arg(long, value_name = "FILE", help_heading = "Data and files")]
+    class_map: PathBuf,
+    /// Only the first N samples of each set.
+    #[arg(long, value_name = "N", help_heading = "Data and files")]
+    limit: usize,
+    /// Only the first N samples of the validation set.
+    #[arg(long, value_name = "N", help_heading = "Data and files")]
+    val_limit: usize,
+    /// Decode every picture once before work begins.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
+    verify: bool,
+    /// Keep decoded pictures in memory where they fit.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
+    cache: bool,
+    /// Threads that prepare batches.
+    #[arg(long, value_name = "N", help_heading = "Data and files")]
+    workers: usize,
+
+    /// The network.
+    #[arg(long, value_parser = crate::args::model(), help_heading = "Network")]
+    model: ModelKind,
+    /// Padding and cropping of the segmentation networks.
+    #[arg(long, value_parser = crate::args::geometry(), help_heading = "Network")]
+    geometry: Geometry,
+    /// What a classifier has behind its trunk.
+    #[arg(long, value_parser = crate::args::head(), help_heading = "Network")]
+    head: Head,
+    /// Factor on the number of channels (0.125: an eighth).
+    #[arg(long, value_name = "F", help_heading = "Network")]
+    width: f64,
+    /// What the network sees: resized pictures (classify) or crops (segment) of this size, or `whole`.
+    #[arg(long, value_name = "SIZE", help_heading = "Network")]
+    input: InputSize,
+    /// Scale pictures to this size first, undone on the logits (segment).
+    #[arg(long, value_name = "SIZE", help_heading = "Network")]
+    resize: Size,
+    /// Classes (names or ids) left out of the loss and never predicted.
+    #[arg(long, value_name = "CLASSES", value_delimiter = ',', help_heading = "Network")]
+    ignore: Vec<String>,
+
+    /// Where the defaults come from: `modern`, or `course`, the report's recipe.
+    #[arg(long, value_name = "NAME", help_heading = "Recipe")]
+    preset: Preset,
+    /// Passes over the training set.
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    epochs: usize,
+    /// Pictures in a step.
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    batch_size: usize,
+    /// Seed of weights, order, augmentation and dropout.
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    seed: u64,
+    /// `sgd` or `adamw`.
+    #[arg(long, value_name = "NAME", help_heading = "Recipe")]
+    optimiser: OptimiserKind,
+    /// Learning rate after the warm-up.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    lr: f64,
+    /// Factor on the rate of the trunk; 0 leaves it as it is.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    trunk_lr_factor: f64,
+    /// Momentum of SGD.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    momentum: f64,
+    /// Decay of the first moment of AdamW.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    beta1: f64,
+    /// Decay of the second moment of AdamW.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    beta2: f64,
+    /// Added to the denominator of AdamW.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    eps: f64,
+    /// Weight decay.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    weight_decay: f64,
+    /// Let biases and normalisation layers decay too.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Recipe")]
+    decay_biases: bool,
+    /// Largest norm of the gradient; longer ones are scaled down.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    clip_norm: f64,
+    /// How the rate moves: `constant`, `cosine` or `poly`.
+    #[arg(long, value_name = "NAME", help_heading = "Recipe")]
+    schedule: ScheduleKind,
+    /// Length of the linear warm-up in epochs.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    warmup_epochs: f64,
+    /// Exponent of the `poly` schedule.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    poly_power: f64,
+    /// Weight of each class in the loss: `none`, `auto` or a list.
+    #[arg(long, value_name = "LIST", help_heading = "Recipe")]
+    class_weights: ClassWeights,
+    /// Share of the target spread over all classes.
+    #[arg(long, value_name = "X", help_heading = "Recipe")]
+    label_smoothing: f64,
+
+    /// Mirror left and right.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Augmentation")]
+    flip_h: bool,
+    /// Mirror top and bottom.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Augmentation")]
+    flip_v: bool,
+    /// Turn by a multiple of 90 degrees.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Augmentation")]
+    quarter_turns: bool,
+    /// Largest rotation in degrees.
+    #[arg(long, value_name = "X", help_heading = "Augmentation")]
+    rotate: f64,
+    /// Least and largest share of the picture's area in a crop (classify).
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', help_heading = "Augmentation")]
+    crop_area: Vec<f64>,
+    /// Least and largest width to height of a crop (classify).
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', help_heading = "Augmentation")]
+    crop_aspect: Vec<f64>,
+    /// Least and largest scale of a crop (segment).
+    #[arg(long, value_name = "LOW,HIGH", value_delimiter = ',', help_heading = "Augmentation")]
+    scale: Vec<f64>,
+    /// Strength of the brightness jitter.
+    #[arg(long, value_name = "X", help_heading = "Augmentation")]
+    brightness: f64,
+    /// Strength of the contrast jitter.
+    #[arg(long, value_name = "X", help_heading = "Augmentation")]
+    contrast: f64,
+    /// Strength of the saturation jitter.
+    #[arg(long, value_name = "X", help_heading = "Augmentation")]
+    saturation: f64,
+
+    /// Epochs between two checkpoints.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    checkpoint_every: usize,
+    /// Epochs between two validations.
+    #[arg(long, value_name = "N", help_heading = "What is kept")]
+    validate_every: usize,
+    /// Epochs whose weights are kept under their number: `all`, `none` or a list.
+    #[arg(long, value_name = "LIST", help_heading = "What is kept")]
+    keep_epochs: Epochs,
+    /// Validation tiles whose masks are kept (segment).
+    #[arg(long, value_name = "STEMS", value_delimiter = ',', help_heading = "What is kept")]
+    snapshot: Vec<String>,
+    /// Epochs of those masks: `all`, `none` or a list.
+    #[arg(long, value_name = "LIST", help_heading = "What is kept")]
+    snapshot_epochs: Epochs,
+
+    /// Where to compute: `cpu`.
+    #[arg(long, value_name = "NAME", help_heading = "Network")]
+    device: String,
+}
+
+impl Settings {
+    /// The flags that were given, as a layer of the configuration.
+    pub fn layer(&self, task: Task, threads: Option<usize>) -> Layer {
+        let mut layer = Layer::new("the command line");
+        layer.set("task", task);
+        layer.set_some("threads", threads);
+        if let Ok(serde_json::Value::Object(given)) = serde_json::to_value(self) {
+            for (key, value) in given {
+                layer.set(&key, value);
+            }
+        }
+        layer
+    }
+}

@@ -1,0 +1,108 @@
+//! A trained model from its file, with what the flags say instead of the file.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use hectare_data::class_map_file::read_class_map;
+use hectare_kernels::Isa;
+use hectare_net::weights::{self, LoadedModel, Overrides, WeightError};
+use hectare_net::{ModelCard, Network, Params, Shape};
+use hectare_train::Model;
+
+use crate::args::ModelFileArgs;
+use crate::commands::summary::has_geometry;
+use crate::console;
+use crate::failure::{Failure, OrFail};
+
+/// What a model file holds.
+pub struct Loaded {
+    /// The description.
+    pub card: ModelCard,
+    /// The network.
+    pub network: Network,
+    params: Params,
+}
+
+impl From<LoadedModel> for Loaded {
+    fn from(LoadedModel { card, network, params, .. }: LoadedModel) -> Loaded {
+        Loaded { card, network, params }
+    }
+}
+
+impl Loaded {
+    /// Reads the file of a run.
+    ///
+    /// # Errors
+    /// A file that is not there, is damaged or holds a NaN.
+    pub fn read(path: &Path) -> Result<Loaded, WeightError> {
+        weights::read_model(path).map(Loaded::from)
+    }
+
+    /// Reads the file and lays the flags over what it says.
+    ///
+    /// # Errors
+    /// As [`Loaded::read`], and flags that do not fit the file (exit code 2).
+    pub fn open(args: &ModelFileArgs) -> Result<Loaded, Failure> {
+        let classes = args.class_map.as_deref().map(read_class_map).transpose().or_input()?;
+        let overrides = Overrides { geometry: args.geometry, classes };
+        let model = weights::read_model_with(&args.model_file, &overrides).map_err(|error| {
+            let failure = Failure::input(&error);
+            match (&error, &args.class_map) {
+                (WeightError::Card { .. }, Some(file)) => {
+                    failure.help(format_args!("is {} the class map it was trained with?", file.display()))
+                }
+                _ => failure,
+            }
+        })?;
+        let model_kind = model.card.spec.model;
+        if args.geometry.is_some() && !has_geometry(model_kind) {
+            return Err(
+                Failure::input(format_args!("--geometry does not go with {model_kind}")).help("leave it out")
+            );
+        }
+        model.warnings.iter().for_each(console::warn);
+        let Loaded { card, network, params } = Loaded::from(model);
+        console::detail(format_args!(
+            "{}: {}, {} classes, width {}, {} parameters",
+            args.model_file.display(),
+            card.spec.model,
+            card.spec.classes,
+            card.spec.width,
+            network.layout().total
+        ));
+        Ok(Loaded { card, network, params })
+    }
+
+    /// Refuses pictures of a size (width and height) that the network cannot take, before work begins.
+    ///
+    /// # Errors
+    /// Names the picture, the node and the shapes (exit code 2).
+    pub fn check_sizes<'a>(
+        &self,
+        pictures: impl Iterator<Item = (&'a Path, [usize; 2])>,
+    ) -> Result<(), Failure> {
+        let mut seen = HashSet::new();
+        for (path, [width, height]) in pictures {
+            let [h, w] = self.card.resize.unwrap_or([height, width]);
+            if seen.insert([h, w]) {
+                let input = Shape { c: self.card.spec.bands, h, w };
+                let message = |error| {
+                    let path = path.display();
+                    Failure::input(format_args!(
+                        "{path} ({width}x{height} pixels) does not fit the network: {error}"
+                    ))
+                };
+                self.network.infer(input).map_err(message)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The model, ready to be applied.
+    ///
+    /// # Errors
+    /// A description that does not fit the network (exit code 2).
+    pub fn into_model(self) -> Result<Model, Failure> {
+        Model::new(self.card, self.network, self.params, Isa::best()).or_input()
+    }
+}

@@ -1,0 +1,41 @@
+//! Figures per class in aligned columns.
+
+/// A column: its title, a figure per class (none where the class is absent) and their mean.
+pub type Column = (String, Vec<Option<f64>>, Option<f64>);
+
+/// A line per class of `names`, then the mean.
+pub fn figures(names: &[String], columns: &[Column]) -> String {
+    let first = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max("mean".len());
+    let width = |title: &str| title.chars().count().max("absent".len());
+    let mut text = format!("{:first$}", "class");
+    for (title, ..) in columns {
+        text += &format!("  {title:>0$}", width(title));
+    }
+    text.push('\n');
+    let mut line = |name: &str, figure: &dyn Fn(&Column) -> Option<f64>| {
+        text += &format!("{name:first$}");
+        for column in columns {
+            let figure = figure(column).map_or("absent".to_string(), |value| format!("{value:.4}"));
+            text += &format!("  {figure:>0$}", width(&column.0));
+        }
+        text.push('\n');
+    };
+    for (i, name) in names.iter().enumerate() {
+        line(name, &|column| column.1.get(i).copied().flatten());
+    }
+    line("mean", &|column| column.2);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let names = ["Urban".to_string(), "Water".to_string()];
+        let columns = [("FCN32s".to_string(), vec![Some(0.5), None], Some(0.5))];
+        let expected = "class  FCN32s\nUrban  0.5000\nWater  absent\nmean   0.5000\n";
+        assert_eq!(figures(&names, &columns), expected);
+    }
+}
