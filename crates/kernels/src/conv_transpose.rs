@@ -1,8 +1,13 @@
 //! Transposed convolution: each input pixel adds its multiples of the window to the output.
 //!
 //! In NHWC the window's row `kh` is, for one input pixel, a contiguous span of KW x K numbers of the
-//! output. All three passes are products over such spans, on one register tile (`micro`).
+//! output. All three passes are products over such spans, on one register tile.
 
+mod product;
+#[cfg(test)]
+mod tests;
+
+use self::product::{TILE, product};
 use crate::Isa;
 use crate::dispatch::dispatch;
 use crate::simd::Simd;
@@ -83,16 +88,23 @@ impl ConvTranspose2dShape {
         let to = (row + cut).saturating_sub(start).min(len).max(from);
         (from, to, if from < to { start + from - cut } else { 0 })
     }
+
+    /// How many input columns from `iw` on have that piece of their span wholly inside.
+    fn whole(&self, iw: usize, first: usize, len: usize) -> usize {
+        let row = self.out_w() * self.k;
+        let (step, cut) = (self.stride[1] * self.k, self.padding[1] * self.k);
+        let start = iw * step + first;
+        if start < cut || start + len > row + cut {
+            return 0;
+        }
+        ((row + cut - start - len) / step + 1).min(self.w - iw)
+    }
 }
 
-/// Vectors in a row of the register tile.
-const TILE: usize = 3;
-/// Most input pixels (or channels) of a product.
+/// Most input pixels of a product that goes by way of a copy.
 const ROWS: usize = 8;
 /// The widest row of a tile, in numbers.
 const MAX_WIDTH: usize = TILE * 16;
-/// Pixels packed at a time for the weight gradient.
-const PIXELS: usize = 128;
 /// Channels of one task of the weight gradient.
 const CHANNELS: usize = 64;
 
@@ -174,6 +186,7 @@ fn forward_row_body<S: Simd>(
     y: &mut [f32],
 ) {
     let (n, oh) = (row / s.out_h(), row % s.out_h());
+    let step = s.stride[1] * s.k;
     let part = s.c * s.span().next_multiple_of(S::LANES);
     for kh in 0..s.kernel[0] {
         let Some(top) = (oh + s.padding[0]).checked_sub(kh) else { continue };
@@ -185,16 +198,28 @@ fn forward_row_body<S: Simd>(
         for (first, vectors) in tiles(s.span(), S::LANES) {
             let width = vectors * S::LANES;
             let tile = &packed[kh * part + first * s.c..][..s.c * width];
-            for iw in (0..s.w).step_by(ROWS) {
-                let pixels = ROWS.min(s.w - iw);
-                let mut out = [0.0; ROWS * MAX_WIDTH];
-                product(simd, pixels, s.c, &x[iw * s.c..], s.c, 1, tile, vectors, &mut out);
-                for (i, out) in out.chunks_exact(width).take(pixels).enumerate() {
+            let padded = first + width > s.span();
+            let mut iw = 0;
+            while iw < s.w {
+                let whole = if padded { 0 } else { s.whole(iw, first, width) };
+                if whole > 0 {
+                    let (_, _, at) = s.clip(iw, first, width);
+                    let x = &x[iw * s.c..];
+                    product(simd, whole, s.c, x, s.c, 1, tile, width, vectors, &mut y[at..], step);
+                    iw += whole;
+                    continue;
+                }
+                // Cut by the border, or the last tile with its filling: by way of a copy.
+                let pixels = if padded { ROWS.min(s.w - iw) } else { 1 };
+                let out = &mut [0.0; ROWS * MAX_WIDTH][..pixels * width];
+                product(simd, pixels, s.c, &x[iw * s.c..], s.c, 1, tile, width, vectors, out, width);
+                for (i, out) in out.chunks_exact(width).enumerate() {
                     let (from, to, at) = s.clip(iw + i, first, width.min(s.span() - first));
                     for (y, out) in y[at..].iter_mut().zip(&out[from..to]) {
                         *y += out;
                     }
                 }
+                iw += pixels;
             }
         }
     }
@@ -236,7 +261,7 @@ fn input_grad_row_body<S: Simd>(
     dx: &mut [f32],
 ) {
     let (n, ih) = (row / s.h, row % s.h);
-    let (span, out_row) = (s.span(), s.out_w() * s.k);
+    let (span, out_row, step) = (s.span(), s.out_w() * s.k, s.stride[1] * s.k);
     let part = span * s.c.next_multiple_of(S::LANES);
     for kh in 0..s.kernel[0] {
         let Some(oh) = s.out_row(ih, kh) else { continue };
@@ -246,19 +271,13 @@ fn input_grad_row_body<S: Simd>(
             let tile = &packed[kh * part + first * span..][..span * width];
             let mut iw = 0;
             while iw < s.w {
-                let whole = (iw..s.w.min(iw + ROWS))
-                    .take_while(|&iw| {
-                        let (from, to, _) = s.clip(iw, 0, span);
-                        to - from == span
-                    })
-                    .count();
                 // A pixel whose span is cut by the border goes alone.
-                let pixels = whole.max(1);
+                let pixels = s.whole(iw, 0, span).clamp(1, ROWS);
                 let (from, to, at) = s.clip(iw, 0, span);
-                let mut out = [0.0; ROWS * MAX_WIDTH];
+                let out = &mut [0.0; ROWS * MAX_WIDTH][..pixels * width];
                 let tile = &tile[from * width..to * width];
-                product(simd, pixels, to - from, &dy[at..], s.stride[1] * s.k, 1, tile, vectors, &mut out);
-                for (i, out) in out.chunks_exact(width).take(pixels).enumerate() {
+                product(simd, pixels, to - from, &dy[at..], step, 1, tile, width, vectors, out, width);
+                for (i, out) in out.chunks_exact(width).enumerate() {
                     let dx = &mut dx[(iw + i) * s.c + first..];
                     for (dx, out) in dx.iter_mut().zip(out).take(s.c - first) {
                         *dx += out;
@@ -326,251 +345,26 @@ fn weight_grad_body<S: Simd>(
     sums: &mut [f32],
 ) {
     let width = vectors * S::LANES;
-    let len = width.min(s.span() - first);
-    let out_row = s.out_w() * s.k;
-    let all = s.n * s.h * s.w;
-    let mut packed = vec![0.0; PIXELS * width];
-    for start in (0..all).step_by(PIXELS) {
-        let pixels = PIXELS.min(all - start);
-        for (i, to) in packed.chunks_exact_mut(width).take(pixels).enumerate() {
-            let (row, iw) = ((start + i) / s.w, (start + i) % s.w);
-            let (n, ih) = (row / s.h, row % s.h);
-            to.fill(0.0);
-            if let Some(oh) = s.out_row(ih, kh) {
-                let dy = &dy[(n * s.out_h() + oh) * out_row..][..out_row];
-                let (from, end, at) = s.clip(iw, first, len);
-                to[from..end].copy_from_slice(&dy[at..at + end - from]);
+    let (out_row, step) = (s.out_w() * s.k, s.stride[1] * s.k);
+    for row in 0..s.n * s.h {
+        let (n, ih) = (row / s.h, row % s.h);
+        let Some(oh) = s.out_row(ih, kh) else { continue };
+        let dy = &dy[(n * s.out_h() + oh) * out_row..][..out_row];
+        let x = &x[row * s.w * s.c + channel..];
+        let mut iw = 0;
+        while iw < s.w {
+            // What a tile reads beyond the span is not used, but must be there.
+            let whole = s.whole(iw, first, width);
+            let (from, to, at) = s.clip(iw, first, width);
+            let x = &x[iw * s.c..];
+            if whole > 0 {
+                product(simd, channels, whole, x, 1, s.c, &dy[at..], step, vectors, sums, width);
+            } else if from < to {
+                let cut = &mut [0.0; MAX_WIDTH][..width];
+                cut[from..to].copy_from_slice(&dy[at..at + to - from]);
+                product(simd, channels, 1, x, 1, s.c, cut, width, vectors, sums, width);
             }
+            iw += whole.max(1);
         }
-        let x = &x[start * s.c + channel..];
-        product(simd, channels, pixels, x, 1, s.c, &packed, vectors, sums);
-    }
-}
-
-/// `out[i][j] += sum_r a[i * a_row + r * a_step] * b[r][j]` for `i < m`, `r < depth` and `j` over `vectors`
-/// vectors; rows of `b` and `out` lie closely.
-#[inline(always)]
-fn product<S: Simd>(
-    simd: S,
-    m: usize,
-    depth: usize,
-    a: &[f32],
-    a_row: usize,
-    a_step: usize,
-    b: &[f32],
-    vectors: usize,
-    out: &mut [f32],
-) {
-    if m == 0 || depth == 0 {
-        return;
-    }
-    let width = vectors * S::LANES;
-    assert!(a.len() > (m - 1) * a_row + (depth - 1) * a_step);
-    assert!(b.len() >= depth * width && out.len() >= m * width);
-    let (a, b, out) = (a.as_ptr(), b.as_ptr(), out.as_mut_ptr());
-    // SAFETY: the assertions bound every access of rows below m.
-    unsafe {
-        match vectors {
-            1 => rows::<S, 1>(simd, m, depth, a, a_row, a_step, b, out),
-            2 => rows::<S, 2>(simd, m, depth, a, a_row, a_step, b, out),
-            3 => rows::<S, 3>(simd, m, depth, a, a_row, a_step, b, out),
-            _ => unreachable!("a tile has at most {TILE} vectors"),
-        }
-    }
-}
-
-/// # Safety
-/// As asserted by [`product`].
-#[inline(always)]
-unsafe fn rows<S: Simd, const V: usize>(
-    simd: S,
-    m: usize,
-    depth: usize,
-    a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    b: *const f32,
-    out: *mut f32,
-) {
-    let width = V * S::LANES;
-    let mut i = 0;
-    // SAFETY: rows i.. below m, by the caller's promise.
-    unsafe {
-        // 8 x 3 accumulators need 32 registers.
-        while S::LANES == 16 && i + 8 <= m {
-            micro::<S, 8, V>(simd, depth, a.add(i * a_row), a_row, a_step, b, out.add(i * width));
-            i += 8;
-        }
-        while i + 4 <= m {
-            micro::<S, 4, V>(simd, depth, a.add(i * a_row), a_row, a_step, b, out.add(i * width));
-            i += 4;
-        }
-        while i < m {
-            micro::<S, 1, V>(simd, depth, a.add(i * a_row), a_row, a_step, b, out.add(i * width));
-            i += 1;
-        }
-    }
-}
-
-/// The register tile: M rows of V vectors.
-///
-/// # Safety
-/// All addressed numbers of `a`, `b` and `out` must be valid.
-#[inline(always)]
-unsafe fn micro<S: Simd, const M: usize, const V: usize>(
-    simd: S,
-    depth: usize,
-    a: *const f32,
-    a_row: usize,
-    a_step: usize,
-    b: *const f32,
-    out: *mut f32,
-) {
-    let mut sums = [[simd.splat(0.0); V]; M];
-    // SAFETY: by the caller's promise.
-    unsafe {
-        for r in 0..depth {
-            let mut row = [simd.splat(0.0); V];
-            for v in 0..V {
-                row[v] = simd.load(b.add((r * V + v) * S::LANES));
-            }
-            for i in 0..M {
-                let x = simd.splat(*a.add(i * a_row + r * a_step));
-                for v in 0..V {
-                    sums[i][v] = simd.mul_add(x, row[v], sums[i][v]);
-                }
-            }
-        }
-        for i in 0..M {
-            for v in 0..V {
-                let at = out.add((i * V + v) * S::LANES);
-                simd.store(at, simd.add(simd.load(at), sums[i][v]));
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::{assert_close, differences, dot, normal, on_threads, to_f64};
-
-    fn shape(n: usize, h: usize, w: usize, c: usize, k: usize, window: [usize; 3]) -> ConvTranspose2dShape {
-        let [kernel, stride, padding] = window.map(|side| [side; 2]);
-        ConvTranspose2dShape { n, h, w, c, k, kernel, stride, padding }
-    }
-
-    fn naive(s: &ConvTranspose2dShape, x: &[f64], weight: &[f64], bias: &[f32]) -> Vec<f64> {
-        let (out_h, out_w) = (s.out_h(), s.out_w());
-        let mut y: Vec<f64> = (0..s.n * out_h * out_w * s.k).map(|i| f64::from(bias[i % s.k])).collect();
-        for at in 0..s.n * s.h * s.w {
-            let (n, ih, iw) = (at / s.w / s.h, at / s.w % s.h, at % s.w);
-            for kh in 0..s.kernel[0] {
-                for kw in 0..s.kernel[1] {
-                    let oh = (ih * s.stride[0] + kh).wrapping_sub(s.padding[0]);
-                    let ow = (iw * s.stride[1] + kw).wrapping_sub(s.padding[1]);
-                    if oh >= out_h || ow >= out_w {
-                        continue;
-                    }
-                    for c in 0..s.c {
-                        for k in 0..s.k {
-                            let weight = weight[((c * s.k + k) * s.kernel[0] + kh) * s.kernel[1] + kw];
-                            y[((n * out_h + oh) * out_w + ow) * s.k + k] += x[at * s.c + c] * weight;
-                        }
-                    }
-                }
-            }
-        }
-        y
-    }
-
-    fn shapes() -> Vec<ConvTranspose2dShape> {
-        vec![
-            shape(1, 1, 1, 1, 1, [1, 1, 0]),
-            shape(2, 3, 4, 7, 7, [4, 2, 0]),
-            shape(2, 3, 5, 7, 7, [4, 2, 1]),
-            shape(1, 2, 3, 3, 7, [16, 8, 4]),
-            shape(1, 2, 9, 5, 17, [2, 2, 0]),
-            shape(1, 3, 10, 17, 3, [3, 1, 1]),
-            shape(1, 2, 2, 2, 2, [3, 4, 0]),
-            shape(1, 2, 2, 1, 1, [4, 2, 3]),
-            shape(0, 2, 2, 2, 3, [4, 2, 1]),
-            ConvTranspose2dShape {
-                kernel: [2, 3],
-                stride: [1, 2],
-                padding: [0, 1],
-                ..shape(2, 4, 3, 2, 5, [1, 1, 0])
-            },
-        ]
-    }
-
-    #[test]
-    fn values_and_gradients() {
-        for isa in Isa::available() {
-            for s in shapes() {
-                let x = normal(1, s.n * s.h * s.w * s.c);
-                let (weight, bias) = (normal(2, s.weight_len()), normal(3, s.k));
-                let dy = normal(4, s.n * s.out_h() * s.out_w() * s.k);
-                let (x64, weight64) = (to_f64(&x), to_f64(&weight));
-                let y = on_threads(|| {
-                    let mut y = vec![f32::NAN; dy.len()];
-                    conv_transpose2d(isa, &s, &x, &weight, Some(&bias), &mut y);
-                    y
-                });
-                assert_close(&y, &naive(&s, &x64, &weight64, &bias), 2e-6);
-                let dx = on_threads(|| {
-                    let mut dx = vec![f32::NAN; x.len()];
-                    conv_transpose2d_input_grad(isa, &s, &dy, &weight, &mut dx);
-                    dx
-                });
-                let by_x = |x: &[f64]| dot(&naive(&s, x, &weight64, &bias), &dy);
-                assert_close(&dx, &differences(&x64, by_x), 5e-6);
-                let dw = on_threads(|| {
-                    let mut dw = vec![f32::NAN; weight.len()];
-                    conv_transpose2d_weight_grad(isa, &s, &x, &dy, &mut dw, false);
-                    dw
-                });
-                let by_weight = |weight: &[f64]| dot(&naive(&s, &x64, weight, &bias), &dy);
-                if weight.len() < 1000 {
-                    assert_close(&dw, &differences(&weight64, by_weight), 5e-6);
-                }
-                let mut twice = dw.clone();
-                conv_transpose2d_weight_grad(isa, &s, &x, &dy, &mut twice, true);
-                assert!(twice.iter().zip(&dw).all(|(twice, dw)| *twice == 2.0 * dw));
-            }
-        }
-    }
-
-    #[test]
-    fn many_channels_and_pixels() {
-        let s = shape(2, 9, 11, 70, 40, [2, 2, 0]);
-        let x = normal(1, s.n * s.h * s.w * s.c);
-        let (weight, dy) = (normal(2, s.weight_len()), normal(4, s.n * s.out_h() * s.out_w() * s.k));
-        let (x64, weight64, zero) = (to_f64(&x), to_f64(&weight), vec![0.0; s.k]);
-        let want = naive(&s, &x64, &weight64, &zero);
-        // <dy, A x> is <A' dy, x>, and bilinear in the weight: both gradients must give the same product.
-        let product = dot(&want, &dy);
-        for isa in Isa::available() {
-            let mut y = vec![f32::NAN; dy.len()];
-            conv_transpose2d(isa, &s, &x, &weight, None, &mut y);
-            assert_close(&y, &want, 1e-5);
-            let both = on_threads(|| {
-                let (mut dx, mut dw) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
-                conv_transpose2d_input_grad(isa, &s, &dy, &weight, &mut dx);
-                conv_transpose2d_weight_grad(isa, &s, &x, &dy, &mut dw, false);
-                [dx, dw].concat()
-            });
-            let (dx, dw) = both.split_at(x.len());
-            assert!((dot(&x64, dx) - product).abs() <= 1e-5 * product.abs().max(1e3));
-            assert!((dot(&weight64, dw) - product).abs() <= 1e-5 * product.abs().max(1e3));
-        }
-    }
-
-    #[test]
-    fn output_sizes() {
-        assert_eq!(shape(1, 16, 18, 7, 7, [64, 32, 16]).out_h(), 512);
-        assert_eq!(shape(1, 16, 18, 7, 7, [64, 32, 0]).out_w(), 608);
-        assert_eq!(shape(1, 0, 1, 7, 7, [64, 32, 0]).out_h(), 0);
-        assert_eq!(shape(1, 1, 1, 1, 1, [2, 1, 3]).out_h(), 0);
     }
 }

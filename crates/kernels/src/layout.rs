@@ -3,7 +3,8 @@
 use crate::chunks::{for_each_row, rows_per_task};
 use crate::threads::parallel_chunks_mut;
 
-/// Rows and columns of a block of a transposition: its cache lines fit the first-level cache.
+/// Rows and columns of a block of a transposition: one cache line each. A block goes through a copy, as its
+/// rows in memory may all fall on one set of the cache.
 const BLOCK: usize = 16;
 
 /// From N x C x H x W to N x H x W x C.
@@ -38,10 +39,15 @@ fn transpose(x: &[f32], n: usize, rows: usize, columns: usize, y: &mut [f32]) {
             let here = y.len() / rows;
             for column in (0..here).step_by(BLOCK) {
                 for row in (0..rows).step_by(BLOCK) {
-                    for j in column..(column + BLOCK).min(here) {
-                        for i in row..(row + BLOCK).min(rows) {
-                            y[j * rows + i] = x[i * columns + first + j];
-                        }
+                    let (down, right) = (BLOCK.min(rows - row), BLOCK.min(here - column));
+                    let mut block = [[0.0; BLOCK]; BLOCK];
+                    for (i, line) in block.iter_mut().take(down).enumerate() {
+                        let x = &x[(row + i) * columns + first + column..][..right];
+                        line[..right].copy_from_slice(x);
+                    }
+                    for j in 0..right {
+                        let y = &mut y[(column + j) * rows + row..][..down];
+                        y.iter_mut().zip(&block).for_each(|(y, line)| *y = line[j]);
                     }
                 }
             }

@@ -3,7 +3,7 @@
 use crate::Isa;
 use crate::chunks::{collect, rows_per_task};
 use crate::dispatch::dispatch;
-use crate::math::{exp, ln};
+use crate::math::{exp, ln_normal};
 use crate::simd::Simd;
 use crate::threads::{SharedMut, parallel_chunks_mut};
 
@@ -146,6 +146,12 @@ fn cross_entropy_body<S: Simd>(
         let range = i * LANES * c..(i * LANES + labels.len()) * c;
         let logits = &logits[range.clone()];
         block.softmax(simd, logits, c);
+        let mut log_sums = [0.0; LANES];
+        for (log_sum, sum) in log_sums.iter_mut().zip(&block.sum) {
+            // The largest term is 1; what is not normal here is NaN, which must be seen.
+            let sum = f64::from(*sum);
+            *log_sum = if sum.is_finite() { ln_normal(sum) } else { sum };
+        }
         let mut gain = [0.0_f32; LANES];
         for (lane, &y) in labels.iter().enumerate() {
             if y == IGNORE {
@@ -153,7 +159,7 @@ fn cross_entropy_body<S: Simd>(
             }
             let y = usize::from(y);
             let (hard, max) = (terms.hard * f64::from(terms.weights[y]), block.max[lane]);
-            let log_sum = ln(f64::from(block.sum[lane]));
+            let log_sum = log_sums[lane];
             total += hard * (log_sum - f64::from(logits[lane * c + y] - max));
             if terms.soft != 0.0 {
                 let x = &logits[lane * c..][..c];

@@ -30,23 +30,30 @@ pub(crate) fn exp<S: Simd>(simd: S, x: f32) -> f32 {
 /// The natural logarithm of a positive normal number, to about 1e-15. Method: `x = 2^e m` with `m` near
 /// 1, and the series of the inverse hyperbolic tangent. Other numbers go to the standard library.
 pub(crate) fn ln(x: f64) -> f64 {
-    if !(x.is_normal() && x > 0.0) {
-        return x.ln();
-    }
+    if x.is_normal() && x > 0.0 { ln_normal(x) } else { x.ln() }
+}
+
+/// [`ln`] for positive normal numbers only; loops of it vectorise.
+#[inline(always)]
+pub(crate) fn ln_normal(x: f64) -> f64 {
+    const COEFFICIENTS: [f64; 12] = {
+        let mut c = [0.0; 12];
+        let mut k = 0;
+        while k < 12 {
+            c[k] = 1.0 / (2 * k + 1) as f64;
+            k += 1;
+        }
+        c
+    };
     let bits = x.to_bits();
-    let mut exponent = (bits >> 52) as i64 - 1023;
-    let mut m = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
-    if m > std::f64::consts::SQRT_2 {
-        m *= 0.5;
-        exponent += 1;
-    }
+    let m = f64::from_bits((bits & ((1 << 52) - 1)) | (1023 << 52));
+    let high = m > std::f64::consts::SQRT_2;
+    let m = if high { m * 0.5 } else { m };
+    let exponent = (bits >> 52) as u32 as i32 - 1023 + i32::from(high);
     let s = (m - 1.0) / (m + 1.0);
     let s2 = s * s;
-    let mut series = 0.0;
-    for k in (0..12).rev() {
-        series = series * s2 + 1.0 / (2 * k + 1) as f64;
-    }
-    exponent as f64 * std::f64::consts::LN_2 + 2.0 * s * series
+    let series = COEFFICIENTS.iter().rev().fold(0.0, |sum, c| sum * s2 + c);
+    f64::from(exponent) * std::f64::consts::LN_2 + 2.0 * s * series
 }
 
 #[cfg(test)]

@@ -5,8 +5,11 @@
 //! 1, 2, 3", SC 2011). Everything after it is plain arithmetic, so the same key gives the same numbers
 //! on every platform.
 
+use crate::Isa;
 use crate::chunks::CHUNK;
+use crate::dispatch::dispatch;
 use crate::math::ln;
+use crate::simd::Simd;
 use crate::threads::parallel_chunks_mut;
 
 /// Names a sequence of random numbers. Sequences of different keys are independent.
@@ -141,37 +144,53 @@ impl Sequence {
 
 /// The quantile of the normal distribution at `(bits + 1/2) / 2^32`, by Wichura's algorithm AS 241
 /// (Applied Statistics 37, 1988). Its third branch, for tails beyond e^-25, is out of reach of 32 bits.
+#[inline(always)]
 fn normal_from(bits: u32) -> f32 {
-    fn ratio(r: f64, num: [f64; 8], den: [f64; 8]) -> f64 {
-        let horner = |c: [f64; 8]| c.iter().fold(0.0, |sum, c| sum * r + c);
-        horner(num) / horner(den)
-    }
-    let p = (f64::from(bits) + 0.5) / 4_294_967_296.0;
-    let q = p - 0.5;
-    if q.abs() <= 0.425 {
-        let num = [
-            2.509_080_928_730_122_7e3,
-            3.343_057_558_358_813e4,
-            6.726_577_092_700_87e4,
-            4.592_195_393_154_987e4,
-            1.373_169_376_550_946e4,
-            1.971_590_950_306_551_3e3,
-            1.331_416_678_917_843_8e2,
-            3.387_132_872_796_366_5,
-        ];
-        let den = [
-            5.226_495_278_852_854e3,
-            2.872_908_573_572_194_3e4,
-            3.930_789_580_009_271e4,
-            2.121_379_430_158_659_7e4,
-            5.394_196_021_424_751e3,
-            6.871_870_074_920_579e2,
-            4.231_333_070_160_091e1,
-            1.0,
-        ];
-        return (q * ratio(0.180_625 - q * q, num, den)) as f32;
-    }
-    let tail = if q < 0.0 { p } else { 1.0 - p };
+    let q = centred(bits);
+    if q.abs() <= CENTRE { normal_centre(q) } else { normal_tail(q) }
+}
+
+/// The half width of the centre, whose quantiles need no logarithm.
+const CENTRE: f64 = 0.425;
+
+/// The probability, less 1/2.
+#[inline(always)]
+fn centred(bits: u32) -> f64 {
+    (f64::from(bits) + 0.5) / 4_294_967_296.0 - 0.5
+}
+
+#[inline(always)]
+fn horner(r: f64, c: [f64; 8]) -> f64 {
+    c.iter().fold(0.0, |sum, c| sum * r + c)
+}
+
+#[inline(always)]
+fn normal_centre(q: f64) -> f32 {
+    let r = CENTRE * CENTRE - q * q;
+    let num = [
+        2.509_080_928_730_122_7e3,
+        3.343_057_558_358_813e4,
+        6.726_577_092_700_87e4,
+        4.592_195_393_154_987e4,
+        1.373_169_376_550_946e4,
+        1.971_590_950_306_551_3e3,
+        1.331_416_678_917_843_8e2,
+        3.387_132_872_796_366_5,
+    ];
+    let den = [
+        5.226_495_278_852_854e3,
+        2.872_908_573_572_194_3e4,
+        3.930_789_580_009_271e4,
+        2.121_379_430_158_659_7e4,
+        5.394_196_021_424_751e3,
+        6.871_870_074_920_579e2,
+        4.231_333_070_160_091e1,
+        1.0,
+    ];
+    (q * (horner(r, num) / horner(r, den))) as f32
+}
+
+fn normal_tail(q: f64) -> f32 {
     let num = [
         7.745_450_142_783_414e-4,
         2.272_384_498_926_918_4e-2,
@@ -192,21 +211,53 @@ fn normal_from(bits: u32) -> f32 {
         2.053_191_626_637_759,
         1.0,
     ];
-    let x = ratio((-ln(tail)).sqrt() - 1.6, num, den);
+    let r = (-ln(0.5 - q.abs())).sqrt() - 1.6;
+    let x = horner(r, num) / horner(r, den);
     (if q < 0.0 { -x } else { x }) as f32
 }
 
 /// Writes `std * key.normal(i)` to `out[i]`, on all threads.
 pub fn fill_normal(key: &Key, std: f32, out: &mut [f32]) {
     let sequence = key.sequence();
+    // Arithmetic without fused operations: the bits do not depend on the instruction set.
+    let isa = Isa::best();
     parallel_chunks_mut(out, CHUNK, |chunk, out| {
-        let first = (chunk * CHUNK / 4) as u64;
-        for (i, four) in out.chunks_mut(4).enumerate() {
-            for (x, bits) in four.iter_mut().zip(sequence.block(first + i as u64)) {
-                *x = std * normal_from(bits);
+        fill_part(isa, &sequence, (chunk * CHUNK / 4) as u64, std, out);
+    });
+}
+
+dispatch! { fn fill_part<'a>(sequence: &'a Sequence, first: u64, std: f32, out: &'a mut [f32]) = fill_body }
+
+/// `first` counts blocks.
+#[inline(always)]
+fn fill_body<S: Simd>(_: S, sequence: &Sequence, first: u64, std: f32, out: &mut [f32]) {
+    const BLOCKS: usize = 32;
+    let sequence = *sequence;
+    for (i, out) in out.chunks_mut(4 * BLOCKS).enumerate() {
+        let mut words = [[0; BLOCKS]; 4];
+        for j in 0..BLOCKS {
+            let block = sequence.block(first + (i * BLOCKS + j) as u64);
+            for word in 0..4 {
+                words[word][j] = block[word];
             }
         }
-    });
+        let mut values = [[0.0; BLOCKS]; 4];
+        for (values, words) in values.iter_mut().zip(&words) {
+            for (value, &bits) in values.iter_mut().zip(words) {
+                *value = normal_centre(centred(bits));
+            }
+            for (value, &bits) in values.iter_mut().zip(words) {
+                if centred(bits).abs() > CENTRE {
+                    *value = normal_tail(centred(bits));
+                }
+            }
+        }
+        for (j, four) in out.chunks_mut(4).enumerate() {
+            for (word, x) in four.iter_mut().enumerate() {
+                *x = std * values[word][j];
+            }
+        }
+    }
 }
 
 /// A random order of `0..n` (Fisher and Yates).
@@ -253,8 +304,18 @@ mod tests {
         let moment = |k| xs.iter().map(|x| f64::from(x / 2.0).powi(k)).sum::<f64>() / xs.len() as f64;
         assert!(moment(1).abs() < 0.02 && (moment(2) - 1.0).abs() < 0.02);
         assert!(moment(3).abs() < 0.05 && (moment(4) - 3.0).abs() < 0.1);
-        for i in [0, 1, 2, 3, 16_385, 100_002] {
-            assert_eq!(xs[i], 2.0 * KEY.normal(i as u64));
+        assert!((0..xs.len()).all(|i| xs[i] == 2.0 * KEY.normal(i as u64)));
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_instruction_set() {
+        let fill = |isa| {
+            let mut xs = vec![0.0; 5_001];
+            fill_part(isa, &KEY.sequence(), 3, 0.1, &mut xs);
+            xs
+        };
+        for isa in Isa::available() {
+            assert_eq!(fill(isa), fill(Isa::available()[0]));
         }
     }
 
