@@ -10,6 +10,8 @@ mod fusion;
 mod predictor;
 mod program;
 mod run;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use error::ExecError;
