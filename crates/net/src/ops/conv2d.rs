@@ -6,7 +6,7 @@ use super::operation::round_up;
 use super::{Backward, Forward, Init, Needs, Operation, ParamSpec, Pattern, Reads, Site};
 use crate::{Role, Shape};
 
-/// Convolution with weight [K, C, kh, kw] and bias [K].
+/// Convolution with weight `[K, C, kh, kw]` and bias `[K]`.
 #[derive(Clone, Debug)]
 pub struct Conv2d {
     inputs: usize,

@@ -9,7 +9,7 @@ use super::conv2d::window_text;
 use super::{Backward, Forward, Init, Operation, ParamSpec, Reads, Site};
 use crate::{Role, Shape};
 
-/// The transpose of a convolution, with weight [C, K, k, k].
+/// The transpose of a convolution, with weight `[C, K, k, k]`.
 #[derive(Clone, Debug)]
 pub struct ConvTranspose2d {
     inputs: usize,

@@ -6,7 +6,7 @@ use super::conv2d::{conv_backward, conv_forward, conv_needs, conv_pack, conv_par
 use super::{Backward, Forward, Needs, Operation, ParamSpec, Pattern, Reads, Site};
 use crate::Shape;
 
-/// `y = weight x + bias` with weight [K, C] and bias [K].
+/// `y = weight x + bias` with weight `[K, C]` and bias `[K]`.
 ///
 /// Run on an unflattened map of H x W it is a convolution with an H x W window, and its weight, whose
 /// columns PyTorch orders as C, H, W, is that convolution's weight as it stands.
