@@ -433,7 +433,7 @@ mod tests {
         assert!(resolve("snapshot", "0010").contains("train segment"));
         assert!(resolve("input", "0").contains("--input 0"), "{}", resolve("input", "0"));
         assert!(resolve("model", "fcn8s").contains("train segment"));
-        assert!(resolve("schedule", "cosin").contains("constant, cosine, poly"));
+        assert!(resolve("schedule", "cosin").contains("`constant`, `cosine`, `poly`"));
         let mut layer = paths(Task::Classify);
         layer.set("lr", -1.0);
         assert_eq!(

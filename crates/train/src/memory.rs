@@ -117,7 +117,7 @@ mod tests {
         let config = TrainConfig::preset(Task::Segment, Preset::Course, ModelKind::Fcn8s, true);
         let shape = Shape::new(3, 512, 512);
         let needs = needs(&network, &config, 8, shape, (1, shape)).unwrap();
-        assert!(needs.total > 4 << 30, "{}", needs.describe(None));
+        assert!(needs.total > 2 << 30, "{}", needs.describe(None));
         assert!(needs.check(&config, Some(needs.total)).is_ok());
         let message = needs.check(&config, Some(needs.total * 3 / 4)).unwrap_err().to_string();
         assert!(message.contains("--batch-size") && message.contains("--input 256"), "{message}");
