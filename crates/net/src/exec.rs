@@ -12,6 +12,7 @@ mod program;
 mod run;
 #[cfg(test)]
 mod tests;
+mod timing;
 mod trainer;
 
 pub use error::ExecError;

@@ -100,13 +100,13 @@ impl Predictor {
         let own = |range: &std::ops::Range<usize>| AlignedVec::from(&params.values[range.clone()]);
         let raw = network.layout().node_params.iter().map(own).collect();
         Ok(Predictor {
+            memory: Memory::new(&network),
             network,
             isa,
             output,
             store: Store { raw, packed: Vec::new() },
             buffers: params.buffers,
             programs: Vec::new(),
-            memory: Memory::new(),
             options: Options::default(),
         })
     }

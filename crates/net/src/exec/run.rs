@@ -5,19 +5,21 @@ use hectare_kernels::{AlignedVec, activation, elementwise};
 use super::StepKey;
 use super::arena::{Span, split};
 use super::program::{BackwardStep, Program, Slot, Target};
+use super::timing::Timing;
 use crate::Network;
 use crate::ops::{Backward, Forward, MAX_INPUTS, Phase};
 
 /// The arena of numbers and the arena of bytes, grown to the largest program that ran.
 #[derive(Debug)]
 pub(super) struct Memory {
+    pub timing: Timing,
     pub arena: AlignedVec,
     pub bytes: Vec<u8>,
 }
 
 impl Memory {
-    pub(super) fn new() -> Memory {
-        Memory { arena: AlignedVec::zeroed(0), bytes: Vec::new() }
+    pub(super) fn new(net: &Network) -> Memory {
+        Memory { timing: Timing::from_environment(net), arena: AlignedVec::zeroed(0), bytes: Vec::new() }
     }
 
     pub(super) fn fit(&mut self, program: &Program) {
@@ -72,6 +74,7 @@ impl Program {
         mut statistics: Statistics<'_>,
     ) {
         for step in &self.forward {
+            let clock = memory.timing.start();
             let node = step.place.node;
             let op = &net.nodes()[node].op;
             let site = step.place.site(self.isa, self.n);
@@ -110,6 +113,7 @@ impl Program {
                 saved_bytes,
                 relu: step.relu,
             });
+            memory.timing.forward(node, clock);
         }
     }
 
@@ -134,6 +138,7 @@ impl Program {
         accumulate: bool,
     ) {
         for step in &self.backward {
+            let clock = memory.timing.start();
             self.mask_and_copy(memory, step);
             if !step.identity {
                 let node = step.place.node;
@@ -179,6 +184,7 @@ impl Program {
                     elementwise::add_assign(self.isa, sum, part);
                 }
             }
+            memory.timing.backward(step.place.node, clock);
         }
     }
 

@@ -51,7 +51,7 @@ impl Trainer {
             isa,
             trainable: vec![true; network.layout().entries.len()],
             programs: Vec::new(),
-            memory: Memory::new(),
+            memory: Memory::new(network),
             options: Options::default(),
         };
         trainer.plan(true, n, h, w)?;
