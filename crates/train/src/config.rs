@@ -34,6 +34,8 @@ pub struct TrainConfig {
     pub init: Option<PathBuf>,
     /// Whether `init` may hold only some of the layers.
     pub partial: bool,
+    /// Whether a pretrained trunk is brought to activations of size 1 when the layers above it start anew.
+    pub balance: bool,
     /// File with the class names and colours (CSV or TOML); the course's map or the one of `init` otherwise.
     pub class_map: Option<PathBuf>,
     /// Names or ids of classes left out of the loss and never predicted.

@@ -11,6 +11,7 @@
 //! compares two folders of masks as the course's grader does. The crate knows nothing of argument parsing.
 
 mod ahead;
+mod balance;
 mod checkpoint;
 mod clock;
 mod config;

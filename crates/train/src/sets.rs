@@ -77,6 +77,14 @@ impl Sets {
         }
     }
 
+    /// Files of the training pictures.
+    pub fn train_images(&self) -> Vec<&PathBuf> {
+        match self {
+            Sets::Classify { train, .. } => train.samples.iter().map(|sample| &sample.path).collect(),
+            Sets::Segment { train, .. } => train.samples.iter().map(|sample| &sample.image).collect(),
+        }
+    }
+
     /// Pictures and masks without a partner.
     pub fn orphans(&self) -> Vec<&PathBuf> {
         match self {

@@ -4,14 +4,19 @@
 use std::path::Path;
 
 use hectare_data::class_map_file::read_class_map;
+use hectare_data::{normalise_into, read_image, resize};
+use hectare_kernels::Isa;
+use hectare_net::weights::{LoadRow, LoadStatus};
 use hectare_net::{
     ClassMap, ModelCard, ModelSpec, Network, Params, Shape, build, initialise, weights as weight_files,
 };
 
+use crate::balance::{PICTURES, balance_trunk};
 use crate::config::{InputSize, Task, TrainConfig};
 use crate::error::TrainError;
 use crate::events::Observer;
 use crate::memory;
+use crate::optimiser::in_trunk;
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
 
@@ -56,7 +61,19 @@ impl Setup {
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
-        let facts = sets.verify(config, &classes, observer)?;
+        let facts = sets.verify(config, &classes, observer).map_err(|error| {
+            match (&config.class_map, &config.init) {
+                (None, Some(init))
+                    if start_card.is_some_and(|card| card.classes.names() == classes.names()) =>
+                {
+                    let init = init.display();
+                    TrainError::Input(format!(
+                        "{error}; the class map is the one of {init}, --class-map gives another"
+                    ))
+                }
+                _ => error,
+            }
+        })?;
         let input = input_size(config, &facts, &mut lines)?;
         let card = card(config, classes, start_card, input);
         let network = build(&card.spec).map_err(TrainError::net)?;
@@ -67,6 +84,10 @@ impl Setup {
                 weight_files::load_into(file, &network, &mut params, partial).map_err(TrainError::net)?;
             if checkpoint.is_none() {
                 lines.extend(report.to_string().lines().map(str::to_string));
+                let head = |row: &LoadRow| row.status == LoadStatus::Loaded && !in_trunk(&row.name);
+                if config.balance && !report.rows.iter().any(head) {
+                    lines.push(balance(&network, &mut params, &card, &sets, input)?);
+                }
             } else if start_card != Some(&card) {
                 return Err(TrainError::Run {
                     path: checkpoint.unwrap_or(Path::new("")).to_path_buf(),
@@ -128,7 +149,9 @@ fn open(config: &TrainConfig, start: Option<&ModelCard>) -> Result<(Sets, ClassM
             (sets, classes)
         }
         Task::Segment => {
-            let carried = start.map(|card| card.classes.clone());
+            // The classes of a classifier say nothing about masks.
+            let carried =
+                start.filter(|card| !card.spec.model.is_classifier()).map(|card| card.classes.clone());
             (Sets::open_segmentation(config)?, given.or(carried).unwrap_or_else(ClassMap::course))
         }
     };
@@ -187,6 +210,34 @@ fn input_size(
             Ok(sizes().max_by_key(|size| size[0] * size[1]).unwrap_or(first))
         }
     }
+}
+
+/// Rescales the trunk on the first training pictures (see [`balance_trunk`]) and says so.
+fn balance(
+    network: &Network,
+    params: &mut Params,
+    card: &ModelCard,
+    sets: &Sets,
+    [h, w]: [usize; 2],
+) -> Result<String, TrainError> {
+    let paths = sets.train_images();
+    let paths = &paths[..paths.len().min(PICTURES)];
+    let len = h * w * card.spec.bands;
+    let mut images = vec![0.0; paths.len() * len];
+    for (path, out) in paths.iter().zip(images.chunks_exact_mut(len)) {
+        let image = read_image(path).map_err(TrainError::data)?;
+        normalise_into(&resize(&image, w, h), &card.normalisation, out);
+    }
+    let size = [paths.len(), h, w];
+    let sizes = balance_trunk(network, params, &card.spec, Isa::best(), &images, size)?;
+    Ok(match sizes.as_slice() {
+        [] => "the trunk keeps its scale".into(),
+        [first, .., last] => format!(
+            "trunk rescaled so that activations have size 1 (first layer {first:.2}, largest {:.2}, last {last:.2})",
+            sizes.iter().copied().fold(0.0, f64::max)
+        ),
+        [only] => format!("trunk rescaled so that activations have size 1 ({only:.2})"),
+    })
 }
 
 /// What travels with the weights. Normalisation comes from the weights to start from.

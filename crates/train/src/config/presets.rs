@@ -66,6 +66,7 @@ fn course(task: Task, model: ModelKind) -> TrainConfig {
         lr: 1e-3,
         trunk_lr_factor: 1.0,
         decay_biases: true,
+        balance: false,
         schedule: ScheduleKind::Constant,
         warmup_epochs: 0.0,
         ..modern(task, model)
@@ -82,6 +83,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         out: PathBuf::new(),
         init: None,
         partial: false,
+        balance: true,
         class_map: None,
         ignore: Vec::new(),
         width: 1.0,

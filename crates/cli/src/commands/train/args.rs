@@ -72,6 +72,9 @@ settings! {
     /// Let --init hold only some of the layers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
     partial: bool,
+    /// Rescale a pretrained trunk to activations of size 1 when the layers above it start anew.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
+    balance: bool,
     /// Class names and colours: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE", help_heading = "Data and files")]
     class_map: PathBuf,
