@@ -1,8 +1,8 @@
 //! Which instruction set a kernel may use.
 
-use crate::simd::{Portable, SimdOp};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Portable, SimdOp};
 
 /// An instruction set that this CPU was seen to have. Values exist only through detection, so holding
 /// one proves that its instructions may run.
