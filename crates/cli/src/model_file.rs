@@ -6,7 +6,7 @@ use std::path::Path;
 use hectare_data::class_map_file::read_class_map;
 use hectare_kernels::Isa;
 use hectare_net::weights::{self, LoadedModel, Overrides, WeightError};
-use hectare_net::{ModelCard, Network, Params, Shape};
+use hectare_net::{Mode, ModelCard, Network, Params, Shape, estimate_memory};
 use hectare_train::Model;
 
 use crate::args::ModelFileArgs;
@@ -73,26 +73,37 @@ impl Loaded {
         Ok(Loaded { card, network, params })
     }
 
-    /// Refuses pictures of a size (width and height) that the network cannot take, before work begins.
+    /// Refuses pictures of a size (width and height) that the network cannot take or that would not fit in
+    /// memory, before work begins.
     ///
     /// # Errors
-    /// Names the picture, the node and the shapes (exit code 2).
+    /// Names the picture, and the node and the shapes or the bytes (exit code 2).
     pub fn check_sizes<'a>(
         &self,
         pictures: impl Iterator<Item = (&'a Path, [usize; 2])>,
     ) -> Result<(), Failure> {
+        let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
         let mut seen = HashSet::new();
         for (path, [width, height]) in pictures {
             let [h, w] = self.card.resize.unwrap_or([height, width]);
-            if seen.insert([h, w]) {
-                let input = Shape { c: self.card.spec.bands, h, w };
-                let message = |error| {
-                    let path = path.display();
-                    Failure::input(format_args!(
-                        "{path} ({width}x{height} pixels) does not fit the network: {error}"
-                    ))
-                };
-                self.network.infer(input).map_err(message)?;
+            if !seen.insert([h, w]) {
+                continue;
+            }
+            let picture = format!("{} ({width}x{height} pixels)", path.display());
+            let input = Shape { c: self.card.spec.bands, h, w };
+            let needs = estimate_memory(&self.network, 1, input, Mode::Predict).map_err(|error| {
+                Failure::input(format_args!("{picture} does not fit the network: {error}"))
+            })?;
+            // The parameters are in memory already.
+            let needed = needs.total - needs.parameters;
+            if needed > available {
+                let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+                return Err(Failure::input(format_args!(
+                    "{picture} would need {:.1} GiB of memory and {:.1} GiB are available",
+                    gib(needed),
+                    gib(available)
+                ))
+                .help("cut the picture into tiles"));
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 pub mod args;
 
+use hectare_net::weights::WeightError;
 use hectare_train::{Layer, RunSummary, TrainConfig, TrainError};
 
 use self::args::{TaskArgs, TrainArgs};
@@ -38,9 +39,17 @@ fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failur
     TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()
 }
 
-/// The exit code of a training error.
+/// The exit code of a training error, and what to do about it.
 pub fn failure(error: TrainError) -> Failure {
-    if error.began() { Failure::work(error) } else { Failure::input(error) }
+    let mismatch = matches!(
+        &error,
+        TrainError::Net(cause) if matches!(cause.downcast_ref(), Some(WeightError::Mismatch { .. }))
+    );
+    let failure = if error.began() { Failure::work(error) } else { Failure::input(error) };
+    match mismatch {
+        true => failure.help("give weights of this network, or say --partial to take the layers that do fit"),
+        false => failure,
+    }
 }
 
 /// Prints how the run ended.

@@ -60,7 +60,7 @@ pub fn draw(seed: u64, stream: u64, index: usize, side: usize) -> (Image, Mask) 
 }
 
 fn patches(dice: &mut Dice, side: f32) -> Vec<Patch> {
-    let count = 4 + dice.below(4);
+    let count = 4 + dice.below(3);
     (0..count)
         .map(|_| Patch {
             class: dice.weighted(&WEIGHTS) as u8,

@@ -20,10 +20,10 @@ pub fn draw(seed: u64, stream: u64, kind: usize, index: usize) -> Image {
     let angle = dice.between(0.0, std::f32::consts::TAU);
     let (sin, cos) = angle.sin_cos();
     let texture = kind >= 5;
-    let centre = [dice.between(12.0, 20.0), dice.between(12.0, 20.0)];
+    let centre = [dice.between(13.0, 19.0), dice.between(13.0, 19.0)];
     let radius = if texture { dice.between(3.2, 5.0) } else { dice.between(7.0, 11.5) };
     let shade = [dice.between(-1.2, 1.2), dice.between(-1.2, 1.2)];
-    let noise = dice.between(6.0, 18.0);
+    let noise = dice.between(4.0, 12.0);
     let mut pixels = Vec::with_capacity(SIDE * SIDE * 3);
     for y in 0..SIDE {
         for x in 0..SIDE {
@@ -51,7 +51,7 @@ fn two_colours(dice: &mut Dice) -> ([f32; 3], [f32; 3]) {
     loop {
         let mut colour = || [dice.between(20.0, 235.0), dice.between(20.0, 235.0), dice.between(20.0, 235.0)];
         let (a, b) = (colour(), colour());
-        if (0..3).map(|i| (a[i] - b[i]).abs()).sum::<f32>() > 170.0 {
+        if (0..3).map(|i| (a[i] - b[i]).abs()).sum::<f32>() > 210.0 {
             return (a, b);
         }
     }

@@ -165,7 +165,7 @@ fn values_that_cannot_be() {
     place.refuses("summary fcn8s --threads 0", &["--threads"]);
     place.refuses("summary fcn8s --head linear", &["--head"]);
     place.refuses("init vgg16 --seed 1 --out w.safetensors --geometry caffe", &["--geometry"]);
-    place.refuses("init vgg16 --seed 1 --out w.safetensors --input 16", &["features", "16"]);
+    place.refuses("init vgg16 --seed 1 --out w.safetensors --input 16", &["32x32", "16x16"]);
     place.refuses("summary", &["MODEL"]);
     place.refuses(&format!("{SEGMENT} --train tiles --val tiles --colour red"), &["--colour"]);
     place.refuses("train --resume run segment", &["cannot be used with"]);
