@@ -80,7 +80,9 @@ fn sizes(
     let mut sizes = Vec::new();
     for layer in trunk_layers(params) {
         let number: Option<usize> = layer.strip_prefix("features.").and_then(|number| number.parse().ok());
-        let Some(relu) = number.map(|number| format!("features.{}", number + 1)) else { return Ok(Vec::new()) };
+        let Some(relu) = number.map(|number| format!("features.{}", number + 1)) else {
+            return Ok(Vec::new());
+        };
         if network.node_index(&relu).is_none() {
             return Ok(Vec::new());
         }

@@ -45,7 +45,7 @@ pub use events::{Event, Observer, Silent};
 pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
 pub use optimiser::{Group, Optimiser, groups, in_trunk};
-pub use predict::{Forward, InTraining, Model, Recipe, Segmentation};
+pub use predict::{Forward, Model, Recipe, Segmentation};
 pub use record::{ClassFigure, EpochRecord, MetricsLog, Validation};
 pub use run::{RunSummary, resume, train};
 pub use run_folder::RunFolder;

@@ -29,7 +29,7 @@ fn field_kib(meminfo: &str, name: &str) -> Option<u64> {
 pub struct Needs {
     /// Of the training step.
     pub step: MemoryEstimate,
-    /// Of validating the largest picture, beyond what the step has already.
+    /// Of validating the largest picture with a packed copy of the weights.
     pub validation: u64,
     /// All together, the batches made ahead included.
     pub total: u64,
@@ -54,9 +54,10 @@ pub fn needs(
     let outputs = network.output_shape(validation.1).map_err(TrainError::net)?;
     // Logits are kept once more for the loss; pictures of batches ahead are f32.
     let logits = 2 * 4 * (validation.0 * outputs.len()) as u64;
-    let beyond = predict.activations.saturating_sub(step.activations);
+    // Two copies of the weights live while the predictor is made.
+    let copies = 2 * step.parameters;
     let ahead = 4 * (n * train.len() * (config.workers + 2)) as u64;
-    let validation = beyond + logits;
+    let validation = predict.total.max(copies) + logits;
     let total = step.total + validation + ahead;
     Ok(Needs { step, validation, total })
 }
@@ -66,12 +67,14 @@ impl Needs {
     pub fn describe(&self, available: Option<u64>) -> String {
         let have = available.map_or(String::new(), |bytes| format!(" of {} available", gib(bytes)));
         format!(
-            "memory: about {}{have} (parameters {}, gradients {}, optimiser {}, activations {})",
+            "memory: about {}{have} (parameters {}, gradients {}, optimiser {}, activations {}, \
+             validation {})",
             gib(self.total),
             gib(self.step.parameters),
             gib(self.step.gradients),
             gib(self.step.optimiser),
-            gib(self.step.activations)
+            gib(self.step.activations),
+            gib(self.validation)
         )
     }
 

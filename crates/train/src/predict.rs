@@ -3,7 +3,7 @@
 use hectare_data::{BatchFormat, Image, Mask, resize};
 use hectare_kernels::loss::softmax;
 use hectare_kernels::{AlignedVec, Isa, threads};
-use hectare_net::{ModelCard, Network, Params, Predictor, Trainer};
+use hectare_net::{ModelCard, Network, Params, Predictor};
 
 use crate::error::TrainError;
 
@@ -19,20 +19,6 @@ pub trait Forward {
 impl Forward for Predictor {
     fn forward(&mut self, n: usize, h: usize, w: usize, input: &[f32]) -> Result<&[f32], TrainError> {
         self.run(n, h, w, input).map(|output| output.data).map_err(TrainError::net)
-    }
-}
-
-/// The network that is being trained, as it predicts now.
-pub struct InTraining<'a> {
-    /// Its executor.
-    pub trainer: &'a mut Trainer,
-    /// Its weights.
-    pub params: &'a Params,
-}
-
-impl Forward for InTraining<'_> {
-    fn forward(&mut self, n: usize, h: usize, w: usize, input: &[f32]) -> Result<&[f32], TrainError> {
-        self.trainer.forward_eval(self.params, n, h, w, input).map_err(TrainError::net)
     }
 }
 

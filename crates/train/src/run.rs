@@ -11,7 +11,7 @@ use hectare_data::{Loader, SampleSource, epoch_batches, write_mask_rgb};
 use hectare_kernels::loss::{CrossEntropy, LossValue, cross_entropy};
 use hectare_kernels::threads::{Pool, current_threads};
 use hectare_kernels::{AlignedVec, Isa, elementwise};
-use hectare_net::{ModelCard, Params, StepKey, Trainer, weights as weight_files};
+use hectare_net::{ModelCard, Params, Predictor, StepKey, Trainer, weights as weight_files};
 
 use crate::checkpoint::{self, Best, StateHeader};
 use crate::clock;
@@ -22,7 +22,7 @@ use crate::events::{Event, Observer};
 use crate::files;
 use crate::metrics::{Protocol, scored};
 use crate::optimiser::{Optimiser, in_trunk};
-use crate::predict::{InTraining, Recipe};
+use crate::predict::Recipe;
 use crate::record::{ClassFigure, EpochRecord, MetricsLog, Validation};
 use crate::run_folder::RunFolder;
 use crate::schedule::Schedule;
@@ -396,14 +396,19 @@ impl<'a> Run<'a> {
         Ok(Trained { loss: total.mean(), lr, images, seconds, waited: loader.waited().as_secs_f64() })
     }
 
-    fn validate(&mut self, epoch: usize, keeps_masks: bool) -> Result<Evaluation, TrainError> {
+    /// The network as it predicts now. Weights are packed once for all pictures, which costs a copy of them.
+    fn predictor(&self) -> Result<Predictor, TrainError> {
+        Predictor::new(self.trainer.network().clone(), self.params.clone(), self.isa).map_err(TrainError::net)
+    }
+
+    fn validate(&self, epoch: usize, keeps_masks: bool) -> Result<Evaluation, TrainError> {
         let observer = self.observer;
         let settings = EvaluationSettings {
             weights: self.weights.as_deref(),
             batch_size: self.config.batch_size,
             progress: &|done, total| observer.event(&Event::Validating { done, total }),
         };
-        let mut network = InTraining { trainer: &mut self.trainer, params: &self.params };
+        let mut network = self.predictor()?;
         match &self.sets {
             Sets::Classify { val, .. } => {
                 evaluate_classification(&self.recipe, &mut network, &val.samples, &settings)
@@ -430,12 +435,12 @@ impl<'a> Run<'a> {
     }
 
     /// The masks of the chosen tiles, in an epoch without validation.
-    fn write_masks(&mut self, epoch: usize) -> Result<(), TrainError> {
+    fn write_masks(&self, epoch: usize) -> Result<(), TrainError> {
         let (Sets::Segment { val, .. }, Some(snapshots)) = (&self.sets, &self.snapshots) else {
             return Ok(());
         };
         let samples: Vec<_> = snapshots.tiles.iter().map(|tile| val.samples[*tile].clone()).collect();
-        let mut network = InTraining { trainer: &mut self.trainer, params: &self.params };
+        let mut network = self.predictor()?;
         let (folder, classes) = (&self.folder, &self.card.classes);
         let settings = EvaluationSettings::default();
         evaluate_segmentation(

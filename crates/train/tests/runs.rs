@@ -133,8 +133,9 @@ fn losses(summary: &RunSummary) -> Vec<f64> {
 #[test]
 fn a_classifier_learns_three_colours() {
     let bench = Bench::classes();
-    let config =
-        bench.config(Task::Classify, "run", "model = 'vgg16_bn'\nepochs = 8\nclass_weights = 'auto'");
+    let changes =
+        "model = 'vgg16_bn'\nepochs = 8\nwidth = 0.125\nlabel_smoothing = 0\nclass_weights = 'auto'";
+    let config = bench.config(Task::Classify, "run", changes);
     let lines = Lines::default();
     let summary = train(config, &lines).unwrap();
     let losses = losses(&summary);
@@ -169,7 +170,8 @@ fn a_classifier_learns_three_colours() {
 #[test]
 fn a_segmentation_network_learns_water_and_forest() {
     let bench = Bench::tiles();
-    let changes = "model = 'fcn8s'\nepochs = 6\nkeep_epochs = '2'\nvalidate_every = 2";
+    let changes = "model = 'fcn8s'\nepochs = 6\nwidth = 0.125\nbatch_size = 2\nlr = 1e-3\nkeep_epochs = '2'\n\
+                   validate_every = 2";
     let summary = train(bench.config(Task::Segment, "run", changes), &Silent).unwrap();
     let losses = losses(&summary);
     assert!(losses[5] < 0.7 * losses[0], "{losses:?}");
