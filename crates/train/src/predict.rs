@@ -179,7 +179,7 @@ impl Model {
         &self.recipe
     }
 
-    /// Recipe and network, for [`crate::evaluate`].
+    /// Recipe and network, as the evaluation of a set needs them ([`crate::evaluate_segmentation`]).
     pub fn parts(&mut self) -> (&Recipe, &mut dyn Forward) {
         (&self.recipe, &mut self.predictor)
     }

@@ -358,7 +358,7 @@ impl<'a> Run<'a> {
         };
         let isa = self.isa;
         let (mut total, mut images, mut lr, mut done) = (LossValue::default(), 0, 0.0, 0);
-        while let Some(batch) = loader.next() {
+        for batch in loader.by_ref() {
             let batch = batch.map_err(TrainError::data)?;
             lr = config.lr * self.schedule.factor(self.step);
             self.step += 1;
