@@ -83,7 +83,7 @@ fn read_toml(path: &Path) -> Result<ClassMap, DataError> {
     let text = String::from_utf8(read_bytes(path)?);
     let text = text.map_err(|_| DataError::line(path, 0, "not a text file in UTF-8"))?;
     let parsed: TomlMap = toml::from_str(&text).map_err(|e| {
-        let line = e.span().map_or(0, |s| text[..s.start.min(text.len())].lines().count().max(1));
+        let line = e.span().map_or(0, |s| 1 + text.bytes().take(s.start).filter(|&b| b == b'\n').count());
         DataError::line(path, line, e.message().trim())
     })?;
     let mut map = ClassMap { classes: Vec::new(), aliases: Vec::new() };

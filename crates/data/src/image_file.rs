@@ -68,12 +68,11 @@ pub(crate) fn decode_image(path: &Path, bytes: &[u8]) -> Result<Image, DataError
 /// # Errors
 /// As [`read_image`], except that damage after the header goes unseen.
 pub fn image_size(path: &Path) -> Result<[usize; 2], DataError> {
-    let file = std::fs::File::open(path).map_err(|e| DataError::io(path, &e))?;
-    let reader = image::ImageReader::new(std::io::BufReader::new(file));
-    let reader = reader.with_guessed_format().map_err(|e| DataError::io(path, &e))?;
-    let (width, height) = reader.into_dimensions().map_err(|e| DataError::decode(path, e))?;
-    check_size(path, width as usize, height as usize)?;
-    Ok([width as usize, height as usize])
+    let bytes = read_bytes(path)?;
+    match sniff(path, &bytes)? {
+        Format::Png => png_file::size(path, &bytes),
+        Format::Jpeg => jpeg::size(path, &bytes),
+    }
 }
 
 /// Writes a PNG file, whole or not at all.

@@ -32,6 +32,15 @@ pub(crate) enum Kind {
     Palette(Vec<[u8; 3]>),
 }
 
+/// Width and height of a PNG file, from its header.
+pub(crate) fn size(path: &Path, bytes: &[u8]) -> Result<[usize; 2], DataError> {
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    let header = decoder.read_header_info().map_err(|e| DataError::decode(path, e))?;
+    let size = [header.width as usize, header.height as usize];
+    check_size(path, size[0], size[1])?;
+    Ok(size)
+}
+
 /// Decodes a PNG file. A file that ends early or fails a checksum is an error.
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Raw, DataError> {
     let fail = |e: png::DecodingError| DataError::decode(path, e);

@@ -120,7 +120,7 @@ pub fn verify_images(
     known: &mut Known,
     progress: Progress,
 ) -> Result<ClassificationFacts, DataError> {
-    let entries = pass(paths, known, progress, |path, _| Ok((read_image(path)?.size(), Vec::new())));
+    let entries = pass(paths, known, progress, |_| 0, |path, _| Ok((read_image(path)?.size(), Vec::new())));
     let (entries, decoded) = collect(paths, known, entries)?;
     Ok(ClassificationFacts { sizes: entries.iter().map(|e| e.size).collect(), decoded })
 }
@@ -152,13 +152,19 @@ pub fn verify_segmentation(
     let n = classes.classes.len();
     let paths: Vec<PathBuf> = set.samples.iter().flat_map(|s| [s.image.clone(), s.mask.clone()]).collect();
     // Even places are pictures, odd ones masks.
-    let entries = pass(&paths, known, progress, |path, i| {
-        if i % 2 == 0 {
-            return Ok((read_image(path)?.size(), Vec::new()));
-        }
-        let mask = read_mask(path, classes)?;
-        Ok((mask.size(), mask.counts(n)))
-    });
+    let entries = pass(
+        &paths,
+        known,
+        progress,
+        |i| if i % 2 == 0 { 0 } else { n },
+        |path, i| {
+            if i % 2 == 0 {
+                return Ok((read_image(path)?.size(), Vec::new()));
+            }
+            let mask = read_mask(path, classes)?;
+            Ok((mask.size(), mask.counts(n)))
+        },
+    );
     let (entries, decoded) = collect(&paths, known, entries)?;
     let mut class_pixels = vec![0; n];
     let mut sample_pixels = Vec::with_capacity(set.samples.len());
@@ -181,19 +187,22 @@ pub fn verify_segmentation(
 
 type Found = Result<(Entry, bool), DataError>;
 
-/// Looks at all files; the flag tells whether one was decoded.
+/// Looks at all files, of which number `i` has `counts(i)` class counts; the flag tells whether one was
+/// decoded.
 fn pass(
     paths: &[PathBuf],
     known: &Known,
     progress: Progress,
+    counts: impl Fn(usize) -> usize + Sync,
     look: impl Fn(&Path, usize) -> Result<([usize; 2], Vec<u64>), DataError> + Sync,
 ) -> Vec<Found> {
     let done = AtomicUsize::new(0);
     let one = |(i, path): (usize, &PathBuf)| {
         let stamp = stamp(path);
         let found = match known.get(&absolute(path), stamp) {
-            Some(entry) => Ok((entry, false)),
-            None => look(path, i).map(|(size, pixels)| {
+            // A picture may have become a mask since, or the other way round.
+            Some(entry) if entry.pixels.len() == counts(i) => Ok((entry, false)),
+            _ => look(path, i).map(|(size, pixels)| {
                 let (bytes, modified_ns) = stamp.unwrap_or_default();
                 (Entry { bytes, modified_ns, size, pixels }, true)
             }),

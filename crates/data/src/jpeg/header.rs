@@ -1,6 +1,7 @@
 //! The frame header, and the tables that come in segments of their own.
 
 use super::Fault;
+use super::colour::Colours;
 use super::huffman::Huffman;
 use super::upsample::{Method, choose};
 use crate::MAX_PIXELS;
@@ -33,8 +34,8 @@ pub(super) struct Frame {
     pub components: Vec<Component>,
     /// Whole MCUs in a row and a column.
     pub mcus: [usize; 2],
-    /// Whether components are R, G, B rather than Y, Cb, Cr.
-    pub is_rgb: bool,
+    /// What the components are.
+    pub colours: Colours,
     max_h: usize,
     max_v: usize,
 }
@@ -64,6 +65,9 @@ impl Frame {
         if width * height > MAX_PIXELS {
             return Err(Fault::TooLarge(width, height));
         }
+        if !matches!(segment[5], 1 | 3 | 4) {
+            return Err(Fault::Unsupported("a JPEG of other than one, three or four components"));
+        }
         let specs = segment[6..].get(..usize::from(segment[5]) * 3).ok_or(short)?;
         let mut components: Vec<Component> = Vec::new();
         for spec in specs.as_chunks::<3>().0 {
@@ -92,17 +96,20 @@ impl Frame {
             c.blocks = [c.width.div_ceil(8), c.height.div_ceil(8)];
             c.stored = [mcus[0] * c.h, mcus[1] * c.v];
         }
-        Ok(Frame { width, height, progressive, components, mcus, is_rgb: false, max_h, max_v })
+        Ok(Frame { width, height, progressive, components, mcus, colours: Colours::Grey, max_h, max_v })
     }
 
     /// Decides on the colour space as libjpeg does.
     pub(super) fn set_colours(&mut self, has_jfif: bool, adobe_transform: Option<u8>) {
         let ids: Vec<u8> = self.components.iter().map(|c| c.id).collect();
-        self.is_rgb = !has_jfif
-            && match adobe_transform {
-                Some(transform) => transform == 0,
-                None => ids == *b"RGB",
-            };
+        self.colours = match (ids.len(), adobe_transform) {
+            (1, _) => Colours::Grey,
+            (4, None | Some(0)) => Colours::Cmyk,
+            (4, _) => Colours::Ycck,
+            (_, Some(0)) if !has_jfif => Colours::Rgb,
+            (_, None) if !has_jfif && ids == *b"RGB" => Colours::Rgb,
+            _ => Colours::Ycc,
+        };
     }
 
     /// How to bring component `i` to the picture's size.

@@ -31,8 +31,53 @@ struct Scan {
     high: u32,
 }
 
-/// Reads a file; `None` for a number of components that is left to another decoder.
-pub(super) fn read(data: &[u8]) -> Result<Option<(Frame, Vec<Plane>)>, Fault> {
+/// The next marker from `at` on, and where it ends. Anything may stand between segments.
+fn next_marker(data: &[u8], mut at: usize) -> Result<(u8, usize), Fault> {
+    while at < data.len() && data[at] != 0xff {
+        at += 1;
+    }
+    while data.get(at) == Some(&0xff) {
+        at += 1;
+    }
+    Ok((*data.get(at).ok_or(Fault::Truncated)?, at + 1))
+}
+
+/// Whether a marker stands alone, without a segment.
+fn is_bare(marker: u8) -> bool {
+    matches!(marker, 0x00 | 0x01 | 0xd0..=0xd9)
+}
+
+/// The segment that begins at `at`, without its length.
+fn segment(data: &[u8], at: usize) -> Result<&[u8], Fault> {
+    match word(data, at)? {
+        0 | 1 => Err(Fault::Damaged("a segment is too short")),
+        length => data.get(at + 2..at + length).ok_or(Fault::Truncated),
+    }
+}
+
+/// Width and height from the frame header.
+pub(super) fn size(data: &[u8]) -> Result<[usize; 2], Fault> {
+    let mut at = 2;
+    loop {
+        let (marker, end) = next_marker(data, at)?;
+        at = end;
+        if marker == 0xd9 || marker == 0xda {
+            return Err(Fault::Damaged("no frame"));
+        }
+        if is_bare(marker) {
+            continue;
+        }
+        let segment = segment(data, at)?;
+        if matches!(marker, 0xc0..=0xc2) {
+            let frame = Frame::parse(segment, false)?;
+            return Ok([frame.width, frame.height]);
+        }
+        at += segment.len() + 2;
+    }
+}
+
+/// Reads a file.
+pub(super) fn read(data: &[u8]) -> Result<(Frame, Vec<Plane>), Fault> {
     let mut tables = Tables::default();
     let mut frame: Option<Frame> = None;
     let mut blocks: Vec<Vec<Block>> = Vec::new();
@@ -41,35 +86,22 @@ pub(super) fn read(data: &[u8]) -> Result<Option<(Frame, Vec<Plane>)>, Fault> {
     let mut scans = 0;
     let mut at = 2;
     loop {
-        // Anything may stand between segments.
-        while at < data.len() && data[at] != 0xff {
-            at += 1;
+        let (marker, end) = next_marker(data, at)?;
+        at = end;
+        if marker == 0xd9 {
+            break;
         }
-        while data.get(at) == Some(&0xff) {
-            at += 1;
+        if is_bare(marker) {
+            continue;
         }
-        let marker = *data.get(at).ok_or(Fault::Truncated)?;
-        at += 1;
-        match marker {
-            0xd9 => break,
-            0x00 | 0x01 | 0xd0..=0xd8 => continue,
-            _ => {}
-        }
-        let length = word(data, at)?;
-        if length < 2 {
-            return Err(Fault::Damaged("a segment is too short"));
-        }
-        let segment = data.get(at + 2..at + length).ok_or(Fault::Truncated)?;
-        at += length;
+        let segment = segment(data, at)?;
+        at += segment.len() + 2;
         match marker {
             0xc0..=0xc2 => {
                 if frame.is_some() {
                     return Err(Fault::Damaged("two frames"));
                 }
                 let new = Frame::parse(segment, marker == 0xc2)?;
-                if !matches!(new.components.len(), 1 | 3) {
-                    return Ok(None);
-                }
                 let stored = new.components.iter().map(|c| c.stored[0] * c.stored[1]);
                 // Each block takes at least one bit: without that many, do not ask for the memory.
                 if stored.clone().sum::<usize>() > data.len() * 8 {
@@ -120,7 +152,7 @@ pub(super) fn read(data: &[u8]) -> Result<Option<(Frame, Vec<Plane>)>, Fault> {
         }
         planes.push(Plane { width: c.width, height: c.height, stride, samples });
     }
-    Ok(Some((frame, planes)))
+    Ok((frame, planes))
 }
 
 impl Scan {
