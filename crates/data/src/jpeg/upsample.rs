@@ -51,7 +51,7 @@ impl Method {
             }
             Method::Triangle1x2 => {
                 let (near, far) = (at(y / 2), at(other_row(y, plane.height)));
-                let bias = if y % 2 == 0 { 1 } else { 2 };
+                let bias = if y.is_multiple_of(2) { 1 } else { 2 };
                 for ((to, &a), &b) in out.iter_mut().zip(near).zip(far) {
                     *to = ((u32::from(a) * 3 + u32::from(b) + bias) >> 2) as u8;
                 }
@@ -66,7 +66,7 @@ impl Method {
 
 /// The row that a row of twice the height lies next to; beyond the edge comes the last row again.
 fn other_row(y: usize, height: usize) -> usize {
-    if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(height - 1) }
+    if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(height - 1) }
 }
 
 /// Twice `n` columns from `value(x)`: three parts of the nearer and one of the farther, plus a bias that

@@ -39,7 +39,7 @@ impl SampleSource for Numbers {
     fn load(&self, index: usize, epoch: u64) -> Result<Sample, DataError> {
         self.loaded.fetch_add(1, Ordering::SeqCst);
         // Later batches are often ready before earlier ones.
-        std::thread::sleep(if index % 3 == 0 { self.delay * 2 } else { self.delay });
+        std::thread::sleep(if index.is_multiple_of(3) { self.delay * 2 } else { self.delay });
         match index {
             900 => return Err(DataError::NotFound { path: "900.png".into() }),
             901 => panic!("sample {index}"),

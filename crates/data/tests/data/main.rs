@@ -85,7 +85,7 @@ pub(crate) fn coordinates(width: usize, height: usize) -> Image {
 
 /// A mask whose ids say where they are, as far as one byte can: the lower half bytes of column and row.
 pub(crate) fn coordinate_mask(width: usize, height: usize) -> Mask {
-    Mask::from_fn(width, height, |x, y| coordinate_id(x, y))
+    Mask::from_fn(width, height, coordinate_id)
 }
 
 pub(crate) fn coordinate_id(x: usize, y: usize) -> u8 {
