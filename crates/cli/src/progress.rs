@@ -15,7 +15,7 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// A bar over `total` things called `what`.
 fn bar(what: &str, total: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{prefix} [{bar:28}] {pos}/{len} {msg} {eta} left")
+    let style = ProgressStyle::with_template("{prefix} [{bar:20}] {pos}/{len} {msg} {eta} left")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(what.to_string());

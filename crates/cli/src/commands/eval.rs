@@ -1,7 +1,7 @@
 //! `hectare eval MODEL_FILE --data DIR`: accuracy, or intersection over union.
 
 use hectare_data::verify::{Known, verify_classification, verify_segmentation};
-use hectare_data::{ClassificationSet, SegmentationSet};
+use hectare_data::{ClassificationSet, DataError, SegmentationSet};
 use hectare_train::{
     ClassScore, ConfusionMatrix, Evaluation, EvaluationSettings, Model, Protocol, class_scores,
     evaluate_classification, evaluate_segmentation, scored,
@@ -107,7 +107,17 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     set.samples.truncate(args.limit.unwrap_or(usize::MAX));
     let counter = Counter::new("files checked");
     let progress = |done, total| counter.set(done, total);
-    let facts = verify_segmentation(&set, &classes, &mut Known::default(), &progress).or_input()?;
+    let facts = verify_segmentation(&set, &classes, &mut Known::default(), &progress).map_err(|error| {
+        let failure = Failure::input(&error);
+        match error {
+            DataError::UnlistedColour { .. } | DataError::UnlistedId { .. } => failure.help(format_args!(
+                "the class map is the one of {} ({} classes); --class-map gives another",
+                args.model.class_map.as_ref().unwrap_or(&args.model.model_file).display(),
+                classes.len()
+            )),
+            _ => failure,
+        }
+    })?;
     counter.finish();
     loaded.check_sizes(set.samples.iter().map(|sample| sample.image.as_path()).zip(facts.sizes))?;
     let mut model = loaded.into_model()?;
