@@ -536,6 +536,6 @@ fn reason(record: &EpochRecord, previous: Option<&Best>) -> String {
             "best weights: epoch {}, whose {name} {metric:.6} is above {:.6} of epoch {}",
             record.epoch, best.metric, best.epoch
         ),
-        None => format!("best weights: epoch {}, the first with a {name} ({metric:.6})", record.epoch),
+        None => format!("best weights: epoch {}, the first measured, with {name} {metric:.6}", record.epoch),
     }
 }
