@@ -116,7 +116,7 @@ impl SimdOp for ScratchOp {
             let work = Work::new::<S>(p, TILES / S::MR * S::MR);
             (work.input_len() + work.product_len(), 0)
         } else {
-            let work = Work::new::<S>(p, STEP.min(p.tiles().next_multiple_of(S::MR)));
+            let work = Work::new::<S>(p, STEP.min(p.tiles()).next_multiple_of(S::MR));
             (0, work.input_len() + p.k.div_ceil(KB) * work.product_len())
         }
     }
