@@ -165,10 +165,18 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dw.len(), s.weight_len());
-        if winograd::applies(s, Pass::Forward) && s.k <= winograd::MOST && !x.is_empty() && !dy.is_empty() {
+        if self.weight_grad_by_winograd() {
             return winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
         }
         weight_grad::run(self.isa, s, x, dy, dw, accumulate);
+    }
+
+    /// Whether the weights' gradient goes by Winograd: where the forward pass does, within the rows that its
+    /// transforms can point at, and where there is anything to sum.
+    fn weight_grad_by_winograd(&self) -> bool {
+        let s = &self.shape;
+        let something = s.input_len() > 0 && s.output_len() > 0;
+        something && winograd::applies(s, Pass::Forward) && s.k <= winograd::MOST
     }
 
     /// Most working memory of any of the passes on the current number of threads, in bytes.
@@ -177,7 +185,7 @@ impl Conv2d {
         let (task, shared) = weight_grad::scratch(self.isa, s);
         let mut most = task.max(direct::SCRATCH);
         let mut all = shared;
-        if winograd::applies(s, Pass::Forward) {
+        if self.weight_grad_by_winograd() {
             all = all.max(winograd::weight_grad::scratch(s));
         }
         for pass in [Pass::Forward, Pass::InputGrad] {
