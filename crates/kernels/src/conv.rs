@@ -11,6 +11,7 @@ mod gather;
 mod pack;
 mod shape;
 mod weight_grad;
+mod wide;
 mod winograd;
 
 #[cfg(test)]
@@ -45,9 +46,12 @@ impl Conv2d {
         &self.shape
     }
 
-    /// Length of the weights that [`Conv2d::forward`] takes.
+    /// Length of the packed weights that [`Conv2d::forward`] takes; 0 where it takes them as they are.
     pub fn packed_forward_len(&self) -> usize {
         let s = &self.shape;
+        if wide::applies(s, Pass::Forward) {
+            return 0;
+        }
         if winograd::applies(s, Pass::Forward) {
             return winograd::packed_len(self.isa, s.c, s.k);
         }
@@ -62,15 +66,21 @@ impl Conv2d {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_forward_len());
+        if packed.is_empty() {
+            return;
+        }
         if winograd::applies(s, Pass::Forward) {
             return winograd::pack(self.isa, s, weight, Pass::Forward, packed);
         }
         pack::forward(s, weight, self.isa.run(PanelWidth), packed);
     }
 
-    /// Length of the weights that [`Conv2d::input_grad`] takes.
+    /// Length of the packed weights that [`Conv2d::input_grad`] takes; 0 where it takes them as they are.
     pub fn packed_input_grad_len(&self) -> usize {
         let s = &self.shape;
+        if wide::applies(s, Pass::InputGrad) {
+            return 0;
+        }
         if s.is_full() {
             return direct::packed_len(self.isa, s.k, s.taps() * s.c);
         }
@@ -88,6 +98,9 @@ impl Conv2d {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_input_grad_len());
+        if packed.is_empty() {
+            return;
+        }
         if s.is_full() {
             return pack::full_input_grad(s, weight, self.isa.run(PanelWidth), packed);
         }
@@ -97,33 +110,41 @@ impl Conv2d {
         pack::input_grad(s, weight, self.isa.run(PanelWidth), packed);
     }
 
-    /// `y = conv(x) (+ bias) (, ReLU)`: `x` is `N, H, W, C`, `y` is `N, out_h, out_w, K`.
+    /// `y = conv(x) (+ bias) (, ReLU)`: `x` is `N, H, W, C`, `y` is `N, out_h, out_w, K`. The weights are what
+    /// [`Conv2d::pack_forward`] wrote or, where [`Conv2d::packed_forward_len`] is 0, those of PyTorch.
     ///
     /// # Panics
     /// When a slice has another length than it should.
-    pub fn forward(&self, x: &[f32], packed: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
+    pub fn forward(&self, x: &[f32], weights: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
         let s = &self.shape;
         assert_eq!(x.len(), s.input_len());
         assert_eq!(y.len(), s.output_len());
         assert!(bias.is_none_or(|b| b.len() == s.k));
+        if wide::applies(s, Pass::Forward) {
+            return wide::forward(self.isa, s, x, weights, bias, relu, y);
+        }
         if winograd::applies(s, Pass::Forward) {
-            return winograd::forward(self.isa, s, x, packed, bias, relu, y);
+            return winograd::forward(self.isa, s, x, weights, bias, relu, y);
         }
         let (gather, rows) = match s.is_full() {
             true => (Gather::matrix(s.taps() * s.c), s.n),
             false => (Gather::forward(s), s.n * s.out_h() * s.out_w()),
         };
-        Product { isa: self.isa, gather, source: x, rows, columns: s.k, packed, bias, relu }.run(y);
+        Product { isa: self.isa, gather, source: x, rows, columns: s.k, packed: weights, bias, relu }.run(y);
     }
 
-    /// The gradient of the input from the gradient of the output.
+    /// The gradient of the input from the gradient of the output. The weights are what
+    /// [`Conv2d::pack_input_grad`] wrote or, where [`Conv2d::packed_input_grad_len`] is 0, those of PyTorch.
     ///
     /// # Panics
     /// When a slice has another length than it should.
-    pub fn input_grad(&self, dy: &[f32], packed: &[f32], dx: &mut [f32]) {
+    pub fn input_grad(&self, dy: &[f32], weights: &[f32], dx: &mut [f32]) {
         let s = &self.shape;
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dx.len(), s.input_len());
+        if wide::applies(s, Pass::InputGrad) {
+            return wide::input_grad(self.isa, s, dy, weights, dx);
+        }
         if s.is_full() {
             let gather = Gather::matrix(s.k);
             let columns = s.taps() * s.c;
@@ -133,14 +154,14 @@ impl Conv2d {
                 source: dy,
                 rows: s.n,
                 columns,
-                packed,
+                packed: weights,
                 bias: None,
                 relu: false,
             };
             return product.run(dx);
         }
         if winograd::applies(s, Pass::InputGrad) {
-            return winograd::input_grad(self.isa, s, dy, packed, dx);
+            return winograd::input_grad(self.isa, s, dy, weights, dx);
         }
         let (gather, rows) = (Gather::input_grad(s), s.n * s.h * s.w);
         let product = Product {
@@ -149,7 +170,7 @@ impl Conv2d {
             source: dy,
             rows,
             columns: s.c,
-            packed,
+            packed: weights,
             bias: None,
             relu: false,
         };
@@ -165,6 +186,9 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dw.len(), s.weight_len());
+        if self.weight_grad_is_wide() {
+            return wide::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
+        }
         if self.weight_grad_by_winograd() {
             return winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
         }
@@ -179,6 +203,12 @@ impl Conv2d {
         something && winograd::applies(s, Pass::Forward) && s.k <= winograd::MOST
     }
 
+    /// Whether the gradient of 7x7 weights goes by Winograd: where the forward pass does.
+    fn weight_grad_is_wide(&self) -> bool {
+        let s = &self.shape;
+        wide::applies(s, Pass::Forward) && s.input_len() > 0 && s.output_len() > 0
+    }
+
     /// Most working memory of any of the passes on the current number of threads, in bytes.
     pub fn scratch_bytes(&self) -> usize {
         let s = &self.shape;
@@ -188,9 +218,16 @@ impl Conv2d {
         if self.weight_grad_by_winograd() {
             all = all.max(winograd::weight_grad::scratch(s));
         }
+        if self.weight_grad_is_wide() {
+            (most, all) = wide::weight_grad::scratch(self.isa, s);
+        }
         for pass in [Pass::Forward, Pass::InputGrad] {
             if winograd::applies(s, pass) {
                 let (task, shared) = winograd::scratch(self.isa, s, pass);
+                (most, all) = (most.max(task), all.max(shared));
+            }
+            if wide::applies(s, pass) {
+                let (task, shared) = wide::scratch(self.isa, s, pass);
                 (most, all) = (most.max(task), all.max(shared));
             }
         }

@@ -52,6 +52,21 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b + c` on single numbers, with the rounding of [`Simd::mul_add`]; loops of it vectorise.
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32;
+    /// Writes the transpose of a block of LANES x LANES numbers; `from_row` and `to_row` are the distances between
+    /// rows.
+    ///
+    /// # Safety
+    /// `from` must be readable and `to` writable at `i * row` and LANES numbers after, for `i < LANES`; the two
+    /// must not overlap.
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
+        for i in 0..Self::LANES {
+            for j in 0..Self::LANES {
+                // SAFETY: in the blocks that the caller promises.
+                unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
+            }
+        }
+    }
     /// Asks the cache for the line at `p`; never faults.
     #[inline(always)]
     fn prefetch(self, _p: *const f32) {}

@@ -60,14 +60,24 @@ fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
     let mut packed = vec![f32::NAN; conv.packed_forward_len()];
     conv.pack_forward(&w, &mut packed);
     let mut y = vec![f32::NAN; s.output_len()];
-    conv.forward(&x, &packed, Some(&bias), relu, &mut y);
+    conv.forward(&x, if packed.is_empty() { &w } else { &packed }, Some(&bias), relu, &mut y);
     let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
     conv.pack_input_grad(&w, &mut packed);
     let mut dx = vec![f32::NAN; s.input_len()];
-    conv.input_grad(&dy, &packed, &mut dx);
+    conv.input_grad(&dy, if packed.is_empty() { &w } else { &packed }, &mut dx);
     let mut dw = vec![f32::NAN; s.weight_len()];
     conv.weight_grad(&x, &dy, &mut dw, false);
     Results { y, dx, dw }
+}
+
+/// The most error of a forward pass: algorithms of 8 points round more than the others. (Without fused
+/// multiply-adds, products are rounded too.)
+fn forward_bound(isa: Isa, s: &Conv2dShape) -> f64 {
+    match (wide::applies(s, Pass::Forward), isa.name()) {
+        (false, _) => 2.5e-6,
+        (true, "portable") => 4.5e-6,
+        (true, _) => 4e-6,
+    }
 }
 
 fn check(s: Conv2dShape) {
@@ -85,7 +95,7 @@ fn check(s: Conv2dShape) {
             let got = compute(isa, s, relu);
             let want: Vec<f64> = y.iter().map(|&v| if relu { v.max(0.0) } else { v }).collect();
             assert!(
-                error(&got.y, &want) < 2.5e-6,
+                error(&got.y, &want) < forward_bound(isa, &s),
                 "forward {} of {s:?}, {}",
                 error(&got.y, &want),
                 isa.name()
@@ -152,6 +162,23 @@ fn other_kernels_strides_and_paddings_match_the_plain_loops() {
 }
 
 #[test]
+fn seven_by_seven_windows_match_the_plain_loops() {
+    // Odd and even maps, paddings, several blocks and groups of channels, several steps of tiles.
+    for (n, h, w, c, k, pad) in [
+        (1, 8, 8, 16, 16, 3),
+        (2, 9, 11, 80, 48, 3),
+        (1, 16, 15, 512, 16, 3),
+        (1, 13, 15, 32, 16, 0),
+        (1, 9, 10, 16, 16, 6),
+        (3, 15, 18, 16, 16, 3),
+        (1, 17, 9, 528, 16, 3),
+        (1, 10, 9, 16, 544, 3),
+    ] {
+        check(shape(n, h, w, c, k, 7, 1, pad));
+    }
+}
+
+#[test]
 fn fully_connected_layers_match_the_plain_loops() {
     for (h, w, c, k) in [(1, 1, 37, 5), (4, 4, 16, 50), (2, 3, 7, 1), (1, 1, 512, 300)] {
         for n in [1, 2, 13] {
@@ -174,6 +201,7 @@ fn results_do_not_depend_on_threads_or_batch() {
         shape(5, 20, 20, 32, 64, 3, 1, 1),
         shape(2, 40, 41, 16, 16, 3, 1, 1),
         shape(4, 9, 9, 24, 10, 5, 2, 1),
+        shape(3, 14, 15, 16, 48, 7, 1, 3),
     ] {
         for isa in Isa::available() {
             let one = Pool::new(1).install(|| compute(isa, s, true));
