@@ -18,7 +18,7 @@ mod trainer;
 pub use error::ExecError;
 pub(crate) use fusion::Options;
 pub use predictor::{Output, Predictor};
-pub(crate) use program::{Program, Purpose};
+pub(crate) use program::{ForwardStep, Program, Purpose};
 pub use trainer::Trainer;
 
 /// What random numbers of a training step are drawn from.

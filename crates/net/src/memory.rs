@@ -4,8 +4,7 @@ use std::fmt;
 
 use hectare_kernels::{Isa, threads};
 
-use crate::exec::{ExecError, Options, Program, Purpose};
-use crate::ops::Site;
+use crate::exec::{ExecError, ForwardStep, Options, Program, Purpose};
 use crate::{Network, Shape};
 
 /// What the memory is for.
@@ -23,7 +22,7 @@ pub enum Mode {
 /// Bytes that a run takes, by what they hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct MemoryEstimate {
-    /// Parameters and running statistics. When predicting, those kept besides their packed form.
+    /// Parameters and running statistics.
     pub parameters: u64,
     /// Gradients of the parameters.
     pub gradients: u64,
@@ -62,10 +61,7 @@ pub fn estimate_memory(
     let statistics = 4 * layout.buffer_total as u64;
     let (parameters, gradients, optimiser, packed) = match mode {
         Mode::Train { optimiser_slots } => (all + statistics, all, optimiser_slots as u64 * all, 0),
-        Mode::Predict => {
-            let (kept, packed) = predict_weights(net, &program);
-            (kept + statistics, 0, 0, packed)
-        }
+        Mode::Predict => (all + statistics, 0, 0, packed_weights(net, &program)),
     };
     let activations = 4 * (program.arena + n * input.len()) as u64 + program.bytes as u64;
     let scratch = (program.thread_bytes * threads::current_threads()) as u64;
@@ -73,20 +69,13 @@ pub fn estimate_memory(
     Ok(MemoryEstimate { parameters, gradients, optimiser, activations, packed, scratch, total })
 }
 
-/// Bytes of raw weights that a predictor keeps, and of packed ones.
-fn predict_weights(net: &Network, program: &Program) -> (u64, u64) {
-    let (mut kept, mut packed) = (0, 0);
-    for step in &program.forward {
-        let node = step.place.node;
-        let op = &net.nodes()[node].op;
-        let site: Site<'_> = step.place.site(program.isa, program.n);
-        let len = op.needs(&site).packed;
-        packed += 4 * len as u64;
-        if len == 0 || !op.packs_for_any_size() {
-            kept += 4 * net.layout().node_params[node].len() as u64;
-        }
-    }
-    (kept, packed)
+/// Bytes of packed weights that a predictor keeps.
+fn packed_weights(net: &Network, program: &Program) -> u64 {
+    let of_step = |step: &ForwardStep| {
+        let site = step.place.site(program.isa, program.n);
+        4 * net.nodes()[step.place.node].op.needs(&site).packed as u64
+    };
+    program.forward.iter().map(of_step).sum()
 }
 
 impl fmt::Display for MemoryEstimate {

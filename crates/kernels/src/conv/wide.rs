@@ -10,7 +10,6 @@ mod transform;
 pub(super) mod weight_grad;
 mod weights;
 
-use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
 use super::winograd::Pass;
 use crate::Isa;

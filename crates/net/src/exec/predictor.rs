@@ -13,15 +13,13 @@ const CACHED: usize = 16;
 
 /// A network with its weights, ready to predict inputs of any size.
 ///
-/// Weights are packed once; the raw ones are kept only where another input size may want another
-/// packing. Results do not depend on the number of images in a batch or of threads.
+/// Weights are packed once, beside the raw ones, which some layers read as they are. Results do not depend on the number of images in a batch or of threads.
 #[derive(Debug)]
 pub struct Predictor {
     network: Network,
     isa: Isa,
     output: usize,
     store: Store,
-    buffers: AlignedVec,
     programs: Vec<Planned>,
     memory: Memory,
     options: Options,
@@ -48,7 +46,7 @@ struct Planned {
 /// Weights, raw and packed.
 #[derive(Debug)]
 struct Store {
-    raw: Vec<AlignedVec>,
+    params: Params,
     packed: Vec<Packed>,
 }
 
@@ -66,7 +64,7 @@ struct View<'a> {
 
 impl Weights for View<'_> {
     fn raw(&self, node: usize) -> &[f32] {
-        &self.store.raw[node]
+        self.store.raw(node)
     }
 
     fn packed(&self, node: usize) -> &[f32] {
@@ -97,15 +95,12 @@ impl Predictor {
         if *params.layout != **network.layout() {
             return Err(ExecError::ForeignParams);
         }
-        let own = |range: &std::ops::Range<usize>| AlignedVec::from(&params.values[range.clone()]);
-        let raw = network.layout().node_params.iter().map(own).collect();
         Ok(Predictor {
             memory: Memory::new(&network),
             network,
             isa,
             output,
-            store: Store { raw, packed: Vec::new() },
-            buffers: params.buffers,
+            store: Store { params, packed: Vec::new() },
             programs: Vec::new(),
             options: Options::default(),
         })
@@ -127,7 +122,7 @@ impl Predictor {
         let Planned { program, packed } = self.programs.last().expect("just planned");
         self.memory.fit(program);
         let weights = View { store: &self.store, packed };
-        let statistics = Statistics::Fixed(&self.buffers);
+        let statistics = Statistics::Fixed(&self.store.params.buffers);
         program.run_forward(&self.network, &mut self.memory, input, &weights, statistics);
         let (data, _) = program.result(&mut self.memory);
         Ok(Output { n, shape: program.output_shape, data })
@@ -156,6 +151,10 @@ impl Predictor {
 }
 
 impl Store {
+    fn raw(&self, node: usize) -> &[f32] {
+        &self.params.values[self.params.layout.node_params[node].clone()]
+    }
+
     /// Packs the node's weights in the form wanted at that site, unless that is done already.
     fn pack(&mut self, net: &Network, node: usize, site: &crate::ops::Site<'_>) -> Option<usize> {
         let op = &net.nodes()[node].op;
@@ -170,10 +169,7 @@ impl Store {
             return Some(index);
         }
         let mut values = AlignedVec::zeroed(len);
-        op.pack(site, &self.raw[node], &mut values);
-        if any_size {
-            self.raw[node] = AlignedVec::zeroed(0);
-        }
+        op.pack(site, self.raw(node), &mut values);
         self.packed.push(Packed { node, form, values });
         Some(self.packed.len() - 1)
     }

@@ -35,7 +35,7 @@ impl Memory {
 
 /// Where parameters come from.
 pub(super) trait Weights {
-    /// The node's parameters as they are; may be empty where packed ones exist.
+    /// The node's parameters as they are.
     fn raw(&self, node: usize) -> &[f32];
     /// The node's packed parameters; not asked for where the program packs itself.
     fn packed(&self, node: usize) -> &[f32];

@@ -119,8 +119,8 @@ impl Operation for Conv2d {
     }
 
     fn packs_for_any_size(&self) -> bool {
-        // The kernels may choose another algorithm by size for the 3 x 3 windows only.
-        self.kernel != [3, 3]
+        // The kernels may choose another algorithm by size for these windows only.
+        ![[3, 3], [7, 7]].contains(&self.kernel)
     }
 
     fn packing(&self, site: &Site<'_>) -> [usize; 4] {
@@ -165,11 +165,15 @@ pub(super) fn conv_params(shape: Vec<usize>, fan_in: usize, bias: bool) -> Vec<P
 }
 
 // A linear layer is a convolution whose window is the whole map, so it shares what follows. What is packed
-// is the kernel's form of the weight and then the bias: prediction can drop the raw parameters.
+// is the kernel's form of the weight and then the bias; where the kernel takes the weight as it is, nothing.
 
 pub(super) fn conv_needs(plan: &Kernel, bias: usize) -> Needs {
+    let packed = match plan.packed_forward_len() {
+        0 => 0,
+        len => round_up(len) + bias,
+    };
     Needs {
-        packed: round_up(plan.packed_forward_len()) + bias,
+        packed,
         scratch: plan.packed_input_grad_len(),
         thread_bytes: plan.scratch_bytes(),
         ..Needs::default()
@@ -185,8 +189,11 @@ pub(super) fn conv_pack(plan: &Kernel, bias: usize, params: &[f32], packed: &mut
 
 pub(super) fn conv_forward(plan: &Kernel, bias: usize, args: Forward<'_>) {
     let len = plan.packed_forward_len();
-    let bias = (bias > 0).then(|| &args.packed[round_up(len)..]);
-    plan.forward(args.inputs[0], &args.packed[..len], bias, args.relu, args.output);
+    let (weight, own) = match len {
+        0 => args.params.split_at(args.params.len() - bias),
+        len => (&args.packed[..len], &args.packed[round_up(len)..]),
+    };
+    plan.forward(args.inputs[0], weight, (bias > 0).then_some(own), args.relu, args.output);
 }
 
 pub(super) fn conv_backward(plan: &Kernel, bias: usize, args: Backward<'_>) {
@@ -200,8 +207,9 @@ pub(super) fn conv_backward(plan: &Kernel, bias: usize, args: Backward<'_>) {
     }
     let [dx, ..] = args.dinputs;
     if !dx.is_empty() {
+        let weight = &args.params[..weights];
         let packed = &mut args.scratch[..plan.packed_input_grad_len()];
-        plan.pack_input_grad(&args.params[..weights], packed);
-        plan.input_grad(args.doutput, packed, dx);
+        plan.pack_input_grad(weight, packed);
+        plan.input_grad(args.doutput, if packed.is_empty() { weight } else { packed }, dx);
     }
 }

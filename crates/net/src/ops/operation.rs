@@ -147,7 +147,7 @@ pub struct Forward<'a> {
     pub inputs: [&'a [f32]; MAX_INPUTS],
     /// The result; in place, it holds the input.
     pub output: &'a mut [f32],
-    /// The node's parameters; empty where `packed` is not.
+    /// The node's parameters.
     pub params: &'a [f32],
     /// What [`Operation::pack`] wrote.
     pub packed: &'a [f32],
