@@ -5,8 +5,11 @@
 //! does all three for a block of tiles, so that the transformed numbers stay in its cache; where there are few,
 //! each step is spread over all cores, so that the weights are read once. Both add in the same order.
 
+mod pack;
 mod transform;
 pub(super) mod weight_grad;
+
+pub(super) use pack::pack;
 
 use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
@@ -119,68 +122,6 @@ impl SimdOp for ScratchOp {
             let work = Work::new::<S>(p, STEP.min(p.tiles()).next_multiple_of(S::MR));
             (0, work.input_len() + p.k.div_ceil(KB) * work.product_len())
         }
-    }
-}
-
-/// Transforms weights (`K, C, 3, 3`) into panels, point by point.
-pub(super) fn pack(isa: Isa, s: &Conv2dShape, weight: &[f32], pass: Pass, packed: &mut [f32]) {
-    isa.run(Pack { s, weight, pass, packed });
-}
-
-struct Pack<'a> {
-    s: &'a Conv2dShape,
-    weight: &'a [f32],
-    pass: Pass,
-    packed: &'a mut [f32],
-}
-
-impl SimdOp for Pack<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let p = Problem::new(self.s, self.pass);
-        let nr = panel_width::<S>();
-        let panels = p.k.div_ceil(nr);
-        let point_len = panels * p.c * nr;
-        let packed = SharedMut::new(self.packed);
-        let (weight, pass) = (self.weight, self.pass);
-        parallel_for(panels, |panel| {
-            let k0 = panel * nr;
-            let columns = nr.min(p.k - k0);
-            let mut g = [[0.0f32; 32]; 9];
-            let mut half = [[[0.0f32; 32]; 3]; 6];
-            for c in 0..p.c {
-                for lane in 0..columns {
-                    let at = match pass {
-                        Pass::Forward => (k0 + lane) * p.c + c,
-                        Pass::InputGrad => c * p.k + k0 + lane,
-                    };
-                    for t in 0..9 {
-                        let turned = if pass == Pass::Forward { t } else { 8 - t };
-                        g[t][lane] = weight[at * 9 + turned];
-                    }
-                }
-                for i in 0..6 {
-                    for j in 0..3 {
-                        let [x, y, z] = transform::G[i];
-                        for lane in 0..32 {
-                            half[i][j][lane] = x * g[j][lane] + y * g[3 + j][lane] + z * g[6 + j][lane];
-                        }
-                    }
-                }
-                for i in 0..6 {
-                    for j in 0..6 {
-                        let [x, y, z] = transform::G[j];
-                        let start = (i * 6 + j) * point_len + (panel * p.c + c) * nr;
-                        // SAFETY: this task alone writes its panel.
-                        let row = unsafe { packed.slice(start..start + nr) };
-                        for (lane, out) in row.iter_mut().enumerate() {
-                            *out = x * half[i][0][lane] + y * half[i][1][lane] + z * half[i][2][lane];
-                        }
-                    }
-                }
-            }
-        });
     }
 }
 
