@@ -10,6 +10,7 @@ mod direct;
 mod gather;
 mod pack;
 mod shape;
+mod stem;
 mod weight_grad;
 mod wide;
 mod winograd;
@@ -126,11 +127,43 @@ impl Conv2d {
         if winograd::applies(s, Pass::Forward) {
             return winograd::forward(self.isa, s, x, weights, bias, relu, y);
         }
+        if stem::applies(s) {
+            return stem::forward(self.isa, s, x, weights, bias, relu, y);
+        }
         let (gather, rows) = match s.is_full() {
             true => (Gather::matrix(s.taps() * s.c), s.n),
             false => (Gather::forward(s), s.n * s.out_h() * s.out_w()),
         };
         Product { isa: self.isa, gather, source: x, rows, columns: s.k, packed: weights, bias, relu }.run(y);
+    }
+
+    /// Whether [`Conv2d::forward_max_pooled`] takes this shape.
+    pub fn can_max_pool(s: &Conv2dShape) -> bool {
+        winograd::applies(s, Pass::Forward)
+    }
+
+    /// As [`Conv2d::forward`], and of the result only the maximum of each 2x2 window: `y` is
+    /// `N, out_h / 2, out_w / 2, K`. `argmax`, of the length of `y`, gets the places in the windows, as
+    /// [`crate::pool::max_pool2d`] counts them. The bits are those of the two passes after one another.
+    ///
+    /// # Panics
+    /// When [`Conv2d::can_max_pool`] says no, or a slice has another length than it should.
+    pub fn forward_max_pooled(
+        &self,
+        x: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        relu: bool,
+        y: &mut [f32],
+        argmax: Option<&mut [u8]>,
+    ) {
+        let s = &self.shape;
+        assert!(Conv2d::can_max_pool(s));
+        assert_eq!(x.len(), s.input_len());
+        assert_eq!(y.len(), s.n * (s.out_h() / 2) * (s.out_w() / 2) * s.k);
+        assert!(argmax.as_ref().is_none_or(|places| places.len() == y.len()));
+        assert!(bias.is_none_or(|b| b.len() == s.k));
+        winograd::forward_max_pooled(self.isa, s, x, weights, bias, relu, y, argmax);
     }
 
     /// The gradient of the input from the gradient of the output. The weights are what
@@ -192,6 +225,9 @@ impl Conv2d {
         if self.weight_grad_by_winograd() {
             return winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
         }
+        if stem::applies(s) {
+            return stem::weight_grad(self.isa, s, x, dy, dw, accumulate);
+        }
         weight_grad::run(self.isa, s, x, dy, dw, accumulate);
     }
 
@@ -215,6 +251,10 @@ impl Conv2d {
         let (task, shared) = weight_grad::scratch(self.isa, s);
         let mut most = task.max(direct::SCRATCH);
         let mut all = shared;
+        if stem::applies(s) {
+            let (task, shared) = stem::scratch(self.isa, s);
+            (most, all) = (task.max(direct::SCRATCH), shared);
+        }
         if self.weight_grad_by_winograd() {
             all = all.max(winograd::weight_grad::scratch(s));
         }

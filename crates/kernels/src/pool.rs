@@ -113,6 +113,14 @@ fn wins(v: f32, best: f32) -> bool {
     (v > best) | v.is_nan()
 }
 
+/// The largest of a 2x2 window, row by row, and its place.
+#[inline(always)]
+pub(crate) fn max_of_four(x0: f32, x1: f32, x2: f32, x3: f32) -> (f32, u8) {
+    let (a, arg_a) = if wins(x1, x0) { (x1, 1) } else { (x0, 0) };
+    let (b, arg_b) = if wins(x3, x2) { (x3, 3) } else { (x2, 2) };
+    if wins(b, a) { (b, arg_b) } else { (a, arg_a) }
+}
+
 /// One output row; `row` counts over N and output rows. An empty `argmax` is not wanted.
 #[inline(always)]
 fn max_row_body<S: Simd>(_: S, shape: &Pool2dShape, x: &[f32], row: usize, y: &mut [f32], argmax: &mut [u8]) {
@@ -127,15 +135,11 @@ fn max_row_body<S: Simd>(_: S, shape: &Pool2dShape, x: &[f32], row: usize, y: &m
             let ((x0, x1), (x2, x3)) = (top.split_at(c), bottom.split_at(c));
             if argmax.is_empty() {
                 for (i, y) in y.iter_mut().enumerate() {
-                    let a = if wins(x1[i], x0[i]) { x1[i] } else { x0[i] };
-                    let b = if wins(x3[i], x2[i]) { x3[i] } else { x2[i] };
-                    *y = if wins(b, a) { b } else { a };
+                    *y = max_of_four(x0[i], x1[i], x2[i], x3[i]).0;
                 }
             } else {
                 for (i, (y, arg)) in y.iter_mut().zip(&mut argmax[ow * c..][..c]).enumerate() {
-                    let (a, arg_a) = if wins(x1[i], x0[i]) { (x1[i], 1) } else { (x0[i], 0) };
-                    let (b, arg_b) = if wins(x3[i], x2[i]) { (x3[i], 3) } else { (x2[i], 2) };
-                    (*y, *arg) = if wins(b, a) { (b, arg_b) } else { (a, arg_a) };
+                    (*y, *arg) = max_of_four(x0[i], x1[i], x2[i], x3[i]);
                 }
             }
         }

@@ -179,6 +179,23 @@ fn seven_by_seven_windows_match_the_plain_loops() {
 }
 
 #[test]
+fn few_input_channels_match_the_plain_loops() {
+    for (c, k) in [(1, 16), (2, 1), (3, 7), (3, 64), (4, 33), (5, 31)] {
+        // Widths around the register tile's six pixels and the 32 that are summed together.
+        for (h, w, pad) in
+            [(1, 1, 1), (3, 4, 0), (4, 7, 0), (7, 5, 1), (5, 31, 1), (2, 35, 1), (9, 6, 2), (3, 2, 3)]
+        {
+            check(shape(2, h, w, c, k, 3, 1, pad));
+        }
+    }
+    let uneven = Conv2dShape { padding: [0, 4], ..shape(1, 21, 66, 3, 17, 3, 1, 0) };
+    check(uneven);
+    check(shape(1, 7, 13, 3, 9, 3, 1, 100));
+    check(shape(1, 0, 0, 3, 9, 3, 1, 2));
+    check(shape(3, 2, 2, 3, 9, 3, 1, 0));
+}
+
+#[test]
 fn fully_connected_layers_match_the_plain_loops() {
     for (h, w, c, k) in [(1, 1, 37, 5), (4, 4, 16, 50), (2, 3, 7, 1), (1, 1, 512, 300)] {
         for n in [1, 2, 13] {
@@ -202,6 +219,8 @@ fn results_do_not_depend_on_threads_or_batch() {
         shape(2, 40, 41, 16, 16, 3, 1, 1),
         shape(4, 9, 9, 24, 10, 5, 2, 1),
         shape(3, 14, 15, 16, 48, 7, 1, 3),
+        shape(3, 30, 41, 3, 40, 3, 1, 1),
+        shape(2, 9, 10, 4, 16, 3, 1, 5),
     ] {
         for isa in Isa::available() {
             let one = Pool::new(1).install(|| compute(isa, s, true));
@@ -231,6 +250,53 @@ fn nan_in_the_input_reaches_the_output_through_relu() {
             let mut y = vec![0.0; s.output_len()];
             conv.forward(&x, &packed, None, true, &mut y);
             assert!(y[0].is_nan(), "{}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn pooling_within_a_convolution_gives_the_bits_of_the_two_passes() {
+    use crate::pool::{Pool2dShape, max_pool2d};
+    for s in [
+        shape(2, 8, 8, 16, 32, 3, 1, 1),
+        shape(1, 9, 11, 16, 16, 3, 1, 1),
+        shape(2, 14, 7, 32, 80, 3, 1, 1),
+        shape(1, 115, 118, 16, 16, 3, 1, 1),
+        shape(1, 1, 3, 16, 16, 3, 1, 2),
+    ] {
+        let (mut x, w, bias) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.k, 4));
+        x[5] = f32::NAN;
+        let window = Pool2dShape {
+            n: s.n,
+            h: s.out_h(),
+            w: s.out_w(),
+            c: s.k,
+            kernel: [2, 2],
+            stride: [2, 2],
+            padding: [0, 0],
+            ceil_mode: false,
+        };
+        for (isa, relu) in Isa::available().into_iter().flat_map(|isa| [(isa, false), (isa, true)]) {
+            assert!(Conv2d::can_max_pool(&s), "{s:?}");
+            let conv = Conv2d::new(isa, s);
+            let mut packed = vec![0.0; conv.packed_forward_len()];
+            conv.pack_forward(&w, &mut packed);
+            let mut y = vec![0.0; s.output_len()];
+            conv.forward(&x, &packed, Some(&bias), relu, &mut y);
+            let pooled = s.n * window.out_h() * window.out_w() * s.k;
+            let (mut want, mut want_places) = (vec![0.0; pooled], vec![9; pooled]);
+            max_pool2d(isa, &window, &y, &mut want, Some(&mut want_places));
+            let (mut got, mut places) = (vec![1.0; pooled], vec![7; pooled]);
+            conv.forward_max_pooled(&x, &packed, Some(&bias), relu, &mut got, Some(&mut places));
+            assert!(places == want_places, "{s:?}, {}", isa.name());
+            assert!(
+                got.iter().zip(&want).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
+            );
+            got.fill(1.0);
+            conv.forward_max_pooled(&x, &packed, Some(&bias), relu, &mut got, None);
+            assert!(
+                got.iter().zip(&want).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
+            );
         }
     }
 }

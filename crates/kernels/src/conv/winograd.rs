@@ -15,6 +15,7 @@ use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
 use crate::Isa;
 use crate::gemm::{KC, TileArgs, panel_width, row_stride, tile_with_stride};
+use crate::pool::max_of_four;
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
 use crate::threads::{SharedMut, parallel_for};
@@ -135,21 +136,38 @@ pub(super) fn forward(
     relu: bool,
     y: &mut [f32],
 ) {
-    run(isa, Problem::new(s, Pass::Forward), x, packed, bias, relu, y);
+    let io = Io { x, packed, bias, relu, y: SharedMut::new(y), pooled: false, argmax: None };
+    run(isa, Problem::new(s, Pass::Forward), &io);
+}
+
+/// As [`forward`], and then the maximum of each 2x2 window.
+pub(super) fn forward_max_pooled(
+    isa: Isa,
+    s: &Conv2dShape,
+    x: &[f32],
+    packed: &[f32],
+    bias: Option<&[f32]>,
+    relu: bool,
+    y: &mut [f32],
+    argmax: Option<&mut [u8]>,
+) {
+    let argmax = argmax.map(SharedMut::new);
+    let io = Io { x, packed, bias, relu, y: SharedMut::new(y), pooled: true, argmax };
+    run(isa, Problem::new(s, Pass::Forward), &io);
 }
 
 /// The input's gradient.
 pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, dy: &[f32], packed: &[f32], dx: &mut [f32]) {
-    run(isa, Problem::new(s, Pass::InputGrad), dy, packed, None, false, dx);
+    let y = SharedMut::new(dx);
+    let io = Io { x: dy, packed, bias: None, relu: false, y, pooled: false, argmax: None };
+    run(isa, Problem::new(s, Pass::InputGrad), &io);
 }
 
-fn run(isa: Isa, p: Problem, x: &[f32], packed: &[f32], bias: Option<&[f32]>, relu: bool, y: &mut [f32]) {
-    assert_eq!(packed.len(), packed_len(isa, p.c, p.k));
-    if y.is_empty() {
-        return;
+fn run(isa: Isa, p: Problem, io: &Io<'_>) {
+    assert_eq!(io.packed.len(), packed_len(isa, p.c, p.k));
+    if p.tiles() > 0 {
+        isa.run(Run { p, io, isa });
     }
-    let io = Io { x, packed, bias, relu, y: SharedMut::new(y) };
-    isa.run(Run { p, io: &io, isa });
 }
 
 /// What a convolution reads and writes.
@@ -159,6 +177,10 @@ struct Io<'a> {
     bias: Option<&'a [f32]>,
     relu: bool,
     y: SharedMut<'a, f32>,
+    /// Whether `y` is the maxima of 2x2 windows of the output.
+    pooled: bool,
+    /// Their places in the windows.
+    argmax: Option<SharedMut<'a, u8>>,
 }
 
 struct Run<'a> {
@@ -449,18 +471,62 @@ impl Step<'_> {
                         }
                     }
                     let bias = self.io.bias.map_or(zero, |bias| simd.load(bias[k..k + S::LANES].as_ptr()));
-                    for i in 0..rows {
-                        let out = transform::output(simd, half[i]);
-                        let at = ((image * p.out_h + y + i) * p.out_w + x) * p.k + k;
-                        for j in 0..columns {
-                            let mut v = simd.add(out[j], bias);
-                            if self.io.relu {
-                                // With the zero first, NaN stays NaN.
-                                v = simd.max(zero, v);
-                            }
-                            simd.store(self.io.y.as_mut_ptr().add(at + j * p.k), v);
+                    let mut out = [[zero; 4]; 4];
+                    for i in 0..4 {
+                        for (j, v) in transform::output(simd, half[i]).into_iter().enumerate() {
+                            let v = simd.add(v, bias);
+                            // With the zero first, NaN stays NaN.
+                            out[i][j] = if self.io.relu { simd.max(zero, v) } else { v };
                         }
                     }
+                    if self.io.pooled {
+                        self.pool(simd, out, (image, y, x), k);
+                        continue;
+                    }
+                    for i in 0..rows {
+                        let at = ((image * p.out_h + y + i) * p.out_w + x) * p.k + k;
+                        for j in 0..columns {
+                            simd.store(self.io.y.as_mut_ptr().add(at + j * p.k), out[i][j]);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes the maxima of the four windows of a tile, for the channels from `k` on.
+    #[inline(always)]
+    fn pool<S: Simd>(&self, simd: S, out: [[S::V; 4]; 4], (image, y, x): (usize, usize, usize), k: usize) {
+        let p = &self.work.p;
+        let (out_h, out_w) = (p.out_h / 2, p.out_w / 2);
+        let mut pixels = [[[0.0f32; 16]; 4]; 4];
+        for i in 0..4 {
+            for j in 0..4 {
+                // SAFETY: sixteen numbers hold a vector of any instruction set.
+                unsafe { simd.store(pixels[i][j].as_mut_ptr(), out[i][j]) };
+            }
+        }
+        for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            let (row, column) = (y / 2 + i, x / 2 + j);
+            if row >= out_h || column >= out_w {
+                continue;
+            }
+            let [top, bottom] = [&pixels[2 * i], &pixels[2 * i + 1]];
+            let (mut best, mut place) = ([0.0f32; 16], [0u8; 16]);
+            for lane in 0..S::LANES {
+                (best[lane], place[lane]) = max_of_four(
+                    top[2 * j][lane],
+                    top[2 * j + 1][lane],
+                    bottom[2 * j][lane],
+                    bottom[2 * j + 1][lane],
+                );
+            }
+            let at = ((image * out_h + row) * out_w + column) * p.k + k;
+            // SAFETY: no other task writes this window and these channels, of which there are LANES.
+            unsafe {
+                self.io.y.slice(at..at + S::LANES).copy_from_slice(&best[..S::LANES]);
+                if let Some(argmax) = &self.io.argmax {
+                    argmax.slice(at..at + S::LANES).copy_from_slice(&place[..S::LANES]);
                 }
             }
         }
