@@ -32,6 +32,11 @@ pub(super) struct Fused {
     /// ReLUs whose gradient is masked behind the pooling that follows, and those poolings: where the maximum
     /// of a window is not positive, nothing of it was. The map before the pooling need not be kept.
     pub mask_after_pool: Vec<bool>,
+    /// For each pooling that the convolution before its ReLU does too, that convolution. The maps between them
+    /// exist nowhere.
+    pub conv_of_pool: Vec<Option<usize>>,
+    /// Those convolutions.
+    pub pooled: Vec<bool>,
 }
 
 impl Fused {
@@ -60,6 +65,8 @@ impl Fused {
         let mut fused = Fused {
             relu_in_conv: vec![false; nodes.len()],
             mask_after_pool: vec![false; nodes.len()],
+            conv_of_pool: vec![None; nodes.len()],
+            pooled: vec![false; nodes.len()],
             sources,
             users,
             needed,
@@ -81,11 +88,16 @@ impl Fused {
             }
             if let [pool] = self.users[relu][..]
                 && relu != output
-                && pattern(pool) == Pattern::MaxPool
+                && let Pattern::MaxPool { pairs } = pattern(pool)
                 && !shapes[pool].is_empty()
             {
                 self.mask_after_pool[relu] = true;
                 self.mask_after_pool[pool] = true;
+                let inputs: Vec<Shape> = self.sources[conv].iter().map(|&from| shapes[from]).collect();
+                if pairs && self.relu_in_conv[relu] && net.nodes()[conv].op.can_max_pool(&inputs) {
+                    self.conv_of_pool[pool] = Some(conv);
+                    self.pooled[conv] = true;
+                }
             }
         }
     }

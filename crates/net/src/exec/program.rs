@@ -54,6 +54,8 @@ pub(crate) struct ForwardStep {
     pub copy: bool,
     pub output: usize,
     pub relu: bool,
+    /// The convolution does the pooling behind it too.
+    pub max_pool: bool,
     pub packed: Option<usize>,
     pub saved: Option<usize>,
     pub bytes: Option<usize>,
@@ -301,6 +303,9 @@ impl Compiler<'_> {
 
     /// Where `node`'s value goes: where its input lies, if that is possible.
     fn place_value(&mut self, node: usize) -> Slot {
+        if self.fused.pooled[node] {
+            return Slot::None;
+        }
         let Some(&from) = self.fused.sources[node].first() else {
             return Slot::Buffer(self.new_value(node));
         };
@@ -325,6 +330,9 @@ impl Compiler<'_> {
     }
 
     fn forward_step(&mut self, node: usize, training: bool) {
+        if self.fused.pooled[node] {
+            return; // done where its pooling stands
+        }
         let source = self.fused.sources[node].first().map_or(Slot::None, |&from| self.values[from]);
         if let Slot::Buffer(buffer) = source {
             self.buffers.touch(buffer, node);
@@ -338,11 +346,13 @@ impl Compiler<'_> {
         }
         let Slot::Buffer(output) = self.values[node] else { unreachable!("only node 0 lies in the input") };
         self.buffers.touch(output, node);
-        let place = self.place(node);
+        let conv = self.fused.conv_of_pool[node];
+        let worker = conv.unwrap_or(node);
+        let place = self.place(worker);
         let needs = self.needs(&place);
         self.thread_bytes = self.thread_bytes.max(needs.thread_bytes);
         let mut sources = [Slot::None; MAX_INPUTS];
-        for (slot, &from) in sources.iter_mut().zip(&self.fused.sources[node]) {
+        for (slot, &from) in sources.iter_mut().zip(&self.fused.sources[worker]) {
             *slot = if in_place && here { Slot::None } else { self.values[from] };
             if let Slot::Buffer(buffer) = *slot {
                 self.buffers.touch(buffer, node);
@@ -353,16 +363,18 @@ impl Compiler<'_> {
             _ => self.buffers.add_some(needs.packed, node),
         };
         if training {
+            let needs = self.needs(&self.place(node));
             self.saved[node] = self.buffers.add_some(needs.saved, node);
             self.saved_bytes[node] = self.byte_buffers.add_some(needs.saved_bytes, node);
         }
-        let relu = !self.is_relu(node) && self.fused.relu_in_conv[node];
+        let relu = !self.is_relu(node) && self.fused.relu_in_conv[worker];
         self.forward.push(ForwardStep {
             place,
             sources,
             copy: in_place && !here,
             output,
             relu,
+            max_pool: conv.is_some(),
             packed,
             saved: self.saved[node],
             bytes: self.saved_bytes[node],

@@ -112,6 +112,7 @@ impl Program {
                 saved,
                 saved_bytes,
                 relu: step.relu,
+                max_pool: step.max_pool,
             });
             memory.timing.forward(node, clock);
         }

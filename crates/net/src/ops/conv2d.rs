@@ -44,13 +44,12 @@ impl Conv2d {
     }
 
     fn plan(&self, site: &Site<'_>) -> Kernel {
-        Kernel::new(site.isa, self.shape(site))
+        Kernel::new(site.isa, self.shape(site.n, site.inputs[0]))
     }
 
-    fn shape(&self, site: &Site<'_>) -> Conv2dShape {
-        let input = site.inputs[0];
+    fn shape(&self, n: usize, input: Shape) -> Conv2dShape {
         Conv2dShape {
-            n: site.n,
+            n,
             h: input.h,
             w: input.w,
             c: input.c,
@@ -112,6 +111,10 @@ impl Operation for Conv2d {
 
     fn pattern(&self) -> Pattern {
         Pattern::Conv
+    }
+
+    fn can_max_pool(&self, inputs: &[Shape]) -> bool {
+        Kernel::can_max_pool(&self.shape(1, inputs[0]))
     }
 
     fn needs(&self, site: &Site<'_>) -> Needs {
@@ -193,7 +196,13 @@ pub(super) fn conv_forward(plan: &Kernel, bias: usize, args: Forward<'_>) {
         0 => args.params.split_at(args.params.len() - bias),
         len => (&args.packed[..len], &args.packed[round_up(len)..]),
     };
-    plan.forward(args.inputs[0], weight, (bias > 0).then_some(own), args.relu, args.output);
+    let bias = (bias > 0).then_some(own);
+    if args.max_pool {
+        let argmax = (!args.saved_bytes.is_empty()).then_some(args.saved_bytes);
+        plan.forward_max_pooled(args.inputs[0], weight, bias, args.relu, args.output, argmax);
+    } else {
+        plan.forward(args.inputs[0], weight, bias, args.relu, args.output);
+    }
 }
 
 pub(super) fn conv_backward(plan: &Kernel, bias: usize, args: Backward<'_>) {

@@ -73,7 +73,8 @@ impl Operation for MaxPool2d {
     }
 
     fn pattern(&self) -> Pattern {
-        Pattern::MaxPool
+        let pairs = self.kernel == 2 && self.stride == 2 && self.padding == 0 && !self.ceil_mode;
+        Pattern::MaxPool { pairs }
     }
 
     fn needs(&self, site: &Site<'_>) -> Needs {

@@ -62,7 +62,10 @@ pub enum Pattern {
     /// Is a ReLU.
     Relu,
     /// Is a max pooling, whose result knows where a ReLU before it was active.
-    MaxPool,
+    MaxPool {
+        /// Of 2x2 windows side by side.
+        pairs: bool,
+    },
     /// Only changes the order of numbers from map to vector.
     Flatten,
 }
@@ -157,6 +160,8 @@ pub struct Forward<'a> {
     pub saved_bytes: &'a mut [u8],
     /// Whether to apply a ReLU to the result.
     pub relu: bool,
+    /// Whether `output` is the maxima of 2x2 windows of the result, and `saved_bytes` their places.
+    pub max_pool: bool,
 }
 
 /// The arguments of a backward pass. Maps are N, H, W, C.
@@ -245,6 +250,11 @@ pub trait Operation: fmt::Debug + Send + Sync {
 
     /// Whether the output, with these shapes, is the first input unchanged.
     fn is_identity(&self, _input: Shape, _output: Shape) -> bool {
+        false
+    }
+
+    /// Whether `forward` can take the maxima of 2x2 windows of its result.
+    fn can_max_pool(&self, _inputs: &[Shape]) -> bool {
         false
     }
 
