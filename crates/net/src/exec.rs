@@ -8,11 +8,11 @@ mod arena;
 mod error;
 mod fusion;
 mod predictor;
+mod profile;
 mod program;
 mod run;
 #[cfg(test)]
 mod tests;
-mod timing;
 mod trainer;
 
 pub use error::ExecError;

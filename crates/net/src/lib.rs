@@ -28,6 +28,7 @@ mod print;
 mod shape;
 mod spec;
 mod summary;
+mod table;
 pub mod weights;
 
 pub use card::{ModelCard, Normalisation};

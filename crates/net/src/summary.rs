@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::table::aligned;
 use crate::{Network, Shape, ShapeError};
 
 /// One row: a node, what it gives and what it costs.
@@ -101,28 +102,10 @@ impl fmt::Display for Summary {
         ];
         let rows: Vec<[String; 6]> =
             std::iter::once(head).chain(self.nodes.iter().map(row)).chain(std::iter::once(total)).collect();
-        let widths: [usize; 6] =
-            std::array::from_fn(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0));
         writeln!(f, "{}", self.repr)?;
         writeln!(f)?;
         writeln!(f, "batch of {}, input {}, output {}", self.batch, self.input, self.output)?;
-        let rule = "-".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1));
-        for (i, row) in rows.iter().enumerate() {
-            if i == 1 || i + 1 == rows.len() {
-                writeln!(f, "{rule}")?;
-            }
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                let between = if column == 0 { "" } else { "  " };
-                // Names to the left, numbers to the right.
-                line += &match column < 3 {
-                    true => format!("{between}{cell:<width$}"),
-                    false => format!("{between}{cell:>width$}"),
-                };
-            }
-            writeln!(f, "{}", line.trim_end())?;
-        }
-        Ok(())
+        f.write_str(&aligned(&rows, 3))
     }
 }
 

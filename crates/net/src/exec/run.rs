@@ -4,22 +4,22 @@ use hectare_kernels::{AlignedVec, activation, elementwise};
 
 use super::StepKey;
 use super::arena::{Span, split};
+use super::profile::Profile;
 use super::program::{BackwardStep, Program, Slot, Target};
-use super::timing::Timing;
 use crate::Network;
 use crate::ops::{Backward, Forward, MAX_INPUTS, Phase};
 
 /// The arena of numbers and the arena of bytes, grown to the largest program that ran.
 #[derive(Debug)]
 pub(super) struct Memory {
-    pub timing: Timing,
+    pub profile: Profile,
     pub arena: AlignedVec,
     pub bytes: Vec<u8>,
 }
 
 impl Memory {
     pub(super) fn new(net: &Network) -> Memory {
-        Memory { timing: Timing::from_environment(net), arena: AlignedVec::zeroed(0), bytes: Vec::new() }
+        Memory { profile: Profile::from_environment(net), arena: AlignedVec::zeroed(0), bytes: Vec::new() }
     }
 
     pub(super) fn fit(&mut self, program: &Program) {
@@ -74,7 +74,7 @@ impl Program {
         mut statistics: Statistics<'_>,
     ) {
         for step in &self.forward {
-            let clock = memory.timing.start();
+            let clock = memory.profile.start();
             let node = step.place.node;
             let op = &net.nodes()[node].op;
             let site = step.place.site(self.isa, self.n);
@@ -114,7 +114,7 @@ impl Program {
                 relu: step.relu,
                 max_pool: step.max_pool,
             });
-            memory.timing.forward(node, clock);
+            memory.profile.forward(net, &step.place, self.n, clock);
         }
     }
 
@@ -139,7 +139,7 @@ impl Program {
         accumulate: bool,
     ) {
         for step in &self.backward {
-            let clock = memory.timing.start();
+            let clock = memory.profile.start();
             self.mask_and_copy(memory, step);
             if !step.identity {
                 let node = step.place.node;
@@ -185,7 +185,10 @@ impl Program {
                     elementwise::add_assign(self.isa, sum, part);
                 }
             }
-            memory.timing.backward(step.place.node, clock);
+            let entries = net.layout().node_entries[step.place.node].clone();
+            let products = usize::from(trainable[entries].first() == Some(&true))
+                + usize::from(step.targets[0] != Target::None);
+            memory.profile.backward(net, &step.place, self.n, products, clock);
         }
     }
 
