@@ -19,6 +19,16 @@ pub fn build(spec: &ModelSpec) -> Result<Network, NetError> {
     }
 }
 
+/// VGG16's trunk alone, torchvision's `features`, as a network: its result is the last pooling's map,
+/// (512 * width) x H/32 x W/32. Bands and width are those of `spec`, and batch normalisation if its model has it.
+///
+/// # Errors
+/// When a setting is out of range.
+pub fn trunk(spec: &ModelSpec) -> Result<Network, NetError> {
+    check(spec)?;
+    vgg::trunk_alone(spec)
+}
+
 fn check(spec: &ModelSpec) -> Result<(), NetError> {
     let error = |setting, problem| Err(NetError::Spec { setting, problem });
     if !(1..=256).contains(&spec.classes) {

@@ -30,6 +30,13 @@ pub(super) fn trunk(spec: &ModelSpec, first_padding: usize) -> Vec<Arc<dyn Opera
     ops
 }
 
+/// The trunk and nothing on it.
+pub(super) fn trunk_alone(spec: &ModelSpec) -> Result<Network, NetError> {
+    let mut net = NetworkBuilder::new("VGG16Trunk", spec.bands);
+    net.chain("features", net.input(), trunk(spec, 1));
+    net.finish()
+}
+
 /// The trunk, and one of the two heads on its flattened map.
 pub(super) fn classifier(spec: &ModelSpec) -> Result<Network, NetError> {
     let name = if spec.model == ModelKind::Vgg16Bn { "VGG16BN" } else { "VGG16" };
@@ -50,4 +57,19 @@ pub(super) fn classifier(spec: &ModelSpec) -> Result<Network, NetError> {
     };
     net.chain("fc", flat, head);
     net.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::models::trunk;
+    use crate::{ModelKind, ModelSpec, Shape};
+
+    #[test]
+    fn the_trunk_alone_is_torchvisions_features() {
+        let net = trunk(&ModelSpec::new(ModelKind::Vgg16)).unwrap();
+        assert_eq!(net.layout().total, 14_714_688);
+        assert_eq!(net.output_shape(Shape::new(3, 97, 64)).unwrap(), Shape::new(512, 3, 2));
+        let names = (&net.layout().entries[0].name, &net.layout().entries.last().unwrap().name);
+        assert_eq!((names.0.as_str(), names.1.as_str()), ("features.0.weight", "features.28.bias"));
+    }
 }
