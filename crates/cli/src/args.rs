@@ -54,6 +54,8 @@ pub enum Command {
     Score(ScoreArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
+    /// Measure how fast networks and layers are on this machine, and how much memory they take.
+    Bench(BenchArgs),
 }
 
 /// `hectare demo`.
@@ -226,6 +228,35 @@ pub struct ScoreArgs {
     #[arg(long, value_name = "X")]
     pub min_miou: Option<f64>,
     /// Print one JSON document, with the confusion matrix.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hectare bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// A workload; may be given several times [default: all, each in a process of its own].
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Runs that are timed [default: at least 5, and as many as take 3 seconds].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub runs: Option<usize>,
+    /// Runs before those that are timed.
+    #[arg(long, value_name = "N", default_value = "2")]
+    pub warm_up: usize,
+    /// List the workloads and leave.
+    #[arg(long, conflicts_with_all = ["only", "json"])]
+    pub list: bool,
+    /// Weights for a prediction instead of random ones: the network's bare state_dict.
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub weights: Option<PathBuf>,
+    /// Input of a prediction instead of random numbers, N x C x H x W (f32).
+    #[arg(long, value_name = "FILE.npy")]
+    pub input: Option<PathBuf>,
+    /// Keep a prediction's result, N x K x H x W (f32).
+    #[arg(long, value_name = "FILE.npy")]
+    pub save: Option<PathBuf>,
+    /// Print one JSON document, with every run's time.
     #[arg(long)]
     pub json: bool,
 }

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub mod bench;
 pub mod data_check;
 pub mod demo;
 pub mod eval;

@@ -4,6 +4,7 @@
 //! user's input or flags are wrong (found before work began), 3 a failure after work began.
 
 mod args;
+mod bench;
 mod commands;
 mod console;
 mod demo;
@@ -48,5 +49,6 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Predict(args) => commands::predict::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Init(args) => commands::init::run(args),
+        Command::Bench(args) => commands::bench::run(args, hectare.global.threads),
     }
 }

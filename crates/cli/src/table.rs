@@ -1,4 +1,4 @@
-//! Figures per class in aligned columns.
+//! Text in aligned columns.
 
 /// A column: its title, a figure per class (none where the class is absent) and their mean.
 pub type Column = (String, Vec<Option<f64>>, Option<f64>);
@@ -27,9 +27,32 @@ pub fn figures(names: &[String], columns: &[Column]) -> String {
     text
 }
 
+/// Rows of cells in aligned columns: the first `left` to the left, as names are, the others to the right.
+pub fn aligned<const N: usize>(rows: &[[String; N]], left: usize) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(width);
+    let mut text = String::new();
+    for row in rows {
+        let cell = |(column, cell): (usize, &String)| match column < left {
+            true => format!("{cell:<0$}", widths[column]),
+            false => format!("{cell:>0$}", widths[column]),
+        };
+        let line = row.iter().enumerate().map(cell).collect::<Vec<_>>().join("  ");
+        text += line.trim_end();
+        text.push('\n');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cells_are_aligned() {
+        let rows = [["name", "ms"], ["a", "10.5"]].map(|row| row.map(str::to_string));
+        assert_eq!(aligned(&rows, 1), "name    ms\na     10.5\n");
+    }
 
     #[test]
     fn columns_are_aligned() {

@@ -1,6 +1,7 @@
 //! The real binary in fresh folders, on data that the tests make.
 
 mod bad_input;
+mod bench;
 mod commands;
 mod score;
 mod support;
