@@ -1,7 +1,7 @@
 //! Softmax and cross-entropy, fused.
 
 use crate::Isa;
-use crate::chunks::{collect, rows_per_task};
+use crate::chunks::{CHUNK, collect, rows_per_task};
 use crate::dispatch::dispatch;
 use crate::math::{exp, ln_normal};
 use crate::simd::Simd;
@@ -75,15 +75,7 @@ pub fn cross_entropy(
         }
     };
     let rows = rows_per_task(c).next_multiple_of(LANES);
-    let weight: f64 = collect(labels.len(), rows, |range| {
-        labels[range]
-            .iter()
-            .filter(|&&y| y != IGNORE)
-            .map(|&y| f64::from(weights[usize::from(y)]))
-            .sum::<f64>()
-    })
-    .iter()
-    .sum();
+    let weight = target_weight(loss.weights, labels);
     let smoothing = f64::from(loss.label_smoothing);
     let terms = Terms {
         weights,
@@ -109,6 +101,18 @@ pub fn cross_entropy(
         }
     };
     LossValue { sum: sums.iter().sum(), weight }
+}
+
+/// The sum of the weights of the targets, by which the mean divides; ignored pixels weigh nothing.
+///
+/// # Panics
+/// When a label is neither a class nor [`IGNORE`].
+pub fn target_weight(weights: Option<&[f32]>, labels: &[u16]) -> f64 {
+    let of = |y: u16| weights.map_or(1.0, |weights| f64::from(weights[usize::from(y)]));
+    let sum = |range: std::ops::Range<usize>| {
+        labels[range].iter().filter(|&&y| y != IGNORE).map(|&y| of(y)).sum::<f64>()
+    };
+    collect(labels.len(), CHUNK, sum).iter().sum()
 }
 
 /// The constants of a loss.

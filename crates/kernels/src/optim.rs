@@ -1,9 +1,10 @@
-//! Optimisers: one pass over flat buffers, with PyTorch's formulas.
+//! Optimisers and the running average of weights: one pass over flat buffers, with PyTorch's formulas.
 
 use crate::Isa;
 use crate::chunks::{CHUNK, for_each2, for_each3};
 use crate::dispatch::dispatch;
 use crate::simd::Simd;
+use crate::threads::parallel_chunks_mut;
 
 /// Stochastic gradient descent with momentum and L2 weight decay, as `torch.optim.SGD` without
 /// dampening or Nesterov's rule.
@@ -118,6 +119,28 @@ fn adamw_body<S: Simd>(simd: S, f: AdamFactors, w: &mut [f32], g: &[f32], m: &mu
     }
 }
 
+/// Moves the running average of some weights towards them: `average += (1 - decay) * (w - average)`.
+///
+/// # Panics
+/// When the lengths differ.
+pub fn average(isa: Isa, decay: f64, w: &[f32], average: &mut [f32]) {
+    assert_eq!(w.len(), average.len());
+    let share = (1.0 - decay) as f32;
+    parallel_chunks_mut(average, CHUNK, |i, average| {
+        let start = i * CHUNK;
+        average_part(isa, share, &w[start..start + average.len()], average);
+    });
+}
+
+dispatch! { fn average_part<'a>(share: f32, w: &'a [f32], average: &'a mut [f32]) = average_body }
+
+#[inline(always)]
+fn average_body<S: Simd>(simd: S, share: f32, w: &[f32], average: &mut [f32]) {
+    for (average, w) in average.iter_mut().zip(w) {
+        *average = simd.mul_add_scalar(share, *w - *average, *average);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,6 +203,26 @@ mod tests {
                     })
                     .collect();
                 assert_close(&got, &[w, m, v].concat(), 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn averages_of_any_length() {
+        for isa in Isa::available() {
+            for len in LENGTHS {
+                let (w, a) = (normal(1, len), normal(2, len));
+                let got = on_threads(|| {
+                    let mut a = a.clone();
+                    average(isa, 0.9, &w, &mut a);
+                    a
+                });
+                let want: Vec<f64> =
+                    to_f64(&w).iter().zip(to_f64(&a)).map(|(w, a)| 0.9 * a + 0.1 * w).collect();
+                assert_close(&got, &want, 1e-6);
+                let mut still = w.clone();
+                average(isa, 0.999, &w, &mut still);
+                assert_eq!(still, w);
             }
         }
     }

@@ -17,7 +17,7 @@ use crate::files;
 use crate::run_folder::RunFolder;
 
 /// First line of a state file.
-const MAGIC: &str = "hectare training state 1";
+const MAGIC: &str = "hectare training state 2";
 
 /// What resuming needs besides weights and optimiser state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,22 +26,43 @@ pub struct StateHeader {
     pub epoch: usize,
     /// Steps that are done. Order, augmentation and dropout follow from the seed, this and `epoch`.
     pub step: u64,
+    /// The epoch in progress, if one was begun.
+    pub partial: Option<PartialEpoch>,
+    /// Pictures that are trained on; with another number the order would be another.
+    pub samples: usize,
     /// The seed of the run.
     pub seed: u64,
     /// Instruction set; another one gives other bits.
     pub isa: String,
     /// The best epoch so far.
     pub best: Option<Best>,
-    /// Seconds of training and validation so far.
+    /// The best epoch so far by the pictures held out.
+    pub best_holdout: Option<Best>,
+    /// Seconds of training and validation of the epochs that are done.
     pub elapsed_s: f64,
     /// The weights file that belongs to this state, relative to the run folder.
     pub weights: String,
     /// Its SHA-256 in hexadecimal.
     pub weights_sha256: String,
-    /// Buffers of optimiser state.
-    pub slots: usize,
-    /// Numbers in each.
-    pub slot_len: usize,
+    /// Numbers in each buffer of state: the optimiser's, then the averaged weights and running statistics.
+    pub lens: Vec<usize>,
+}
+
+/// What is known of an epoch in progress.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct PartialEpoch {
+    /// Steps of it that are done.
+    pub steps: usize,
+    /// Sum of the weighted losses.
+    pub loss_sum: f64,
+    /// Sum of the weights.
+    pub loss_weight: f64,
+    /// Pictures that were trained on.
+    pub images: usize,
+    /// Seconds that it took.
+    pub seconds: f64,
+    /// Seconds of them spent waiting for data.
+    pub waited: f64,
 }
 
 /// The best epoch.
@@ -51,6 +72,9 @@ pub struct Best {
     pub epoch: usize,
     /// The task's metric there.
     pub metric: f64,
+    /// Whether the averaged weights reached it, and not those in training.
+    #[serde(default)]
+    pub averaged: bool,
 }
 
 /// Puts a new pair in place of the old one. `weights/next.safetensors` must hold the new weights;
@@ -58,11 +82,10 @@ pub struct Best {
 ///
 /// # Errors
 /// The operating system's, naming the file.
-pub fn commit(run: &RunFolder, mut header: StateHeader, slots: &[AlignedVec]) -> Result<(), TrainError> {
+pub fn commit(run: &RunFolder, mut header: StateHeader, slots: &[&[f32]]) -> Result<(), TrainError> {
     header.weights = "weights/last.safetensors".into();
     header.weights_sha256 = sha256(&run.next())?;
-    header.slots = slots.len();
-    header.slot_len = slots.first().map_or(0, |slot| slot.len());
+    header.lens = slots.iter().map(|slot| slot.len()).collect();
     files::write_with(&run.state(), |writer| {
         let mut writer = Hashing { inner: writer, hash: Sha256::new() };
         let json = serde_json::to_string(&header).expect("a header is plain JSON");
@@ -161,7 +184,8 @@ fn read_state(path: &Path) -> Result<Option<(StateHeader, Vec<AlignedVec>)>, Tra
     let mut reader = BufReader::with_capacity(1 << 20, file);
     let (header, text) = read_header(path, &mut reader)?;
     // The header is trusted with an allocation only if the file is as long as it says.
-    let body = (header.slots as u64).checked_mul(header.slot_len as u64).and_then(|n| n.checked_mul(4));
+    let numbers = header.lens.iter().try_fold(0_u64, |sum, len| sum.checked_add(*len as u64));
+    let body = numbers.and_then(|numbers| numbers.checked_mul(4));
     if body.and_then(|body| body.checked_add(text.len() as u64 + 32)) != Some(length) {
         return Err(damaged(path));
     }
@@ -169,8 +193,8 @@ fn read_state(path: &Path) -> Result<Option<(StateHeader, Vec<AlignedVec>)>, Tra
     hash.update(&text);
     let mut slots = Vec::new();
     let mut bytes = vec![0; 1 << 16];
-    for _ in 0..header.slots {
-        let mut slot = AlignedVec::zeroed(header.slot_len);
+    for &len in &header.lens {
+        let mut slot = AlignedVec::zeroed(len);
         for part in slot.chunks_mut(1 << 14) {
             let bytes = &mut bytes[..part.len() * 4];
             reader.read_exact(bytes).map_err(|cause| TrainError::io("cannot read", path, cause))?;
@@ -212,14 +236,16 @@ mod tests {
         StateHeader {
             epoch,
             step: 7,
+            partial: Some(PartialEpoch { steps: 3, loss_sum: 0.1 + 0.2, ..PartialEpoch::default() }),
+            samples: 9,
             seed: 1,
             isa: "portable".into(),
-            best: Some(Best { epoch: 1, metric: 0.25 }),
+            best: Some(Best { epoch: 1, metric: 0.25, averaged: true }),
+            best_holdout: None,
             elapsed_s: 1.5,
             weights: String::new(),
             weights_sha256: String::new(),
-            slots: 0,
-            slot_len: 0,
+            lens: Vec::new(),
         }
     }
 
@@ -231,10 +257,13 @@ mod tests {
     }
 
     fn slots() -> Vec<AlignedVec> {
-        vec![
-            AlignedVec::from(&[1.0f32, -2.0, 3.5][..]),
-            AlignedVec::from(&[0.0f32, f32::MIN_POSITIVE, 9.0][..]),
-        ]
+        vec![AlignedVec::from(&[1.0f32, -2.0, 3.5][..]), AlignedVec::from(&[0.0f32, f32::MIN_POSITIVE][..])]
+    }
+
+    fn commit_slots(run: &RunFolder, epoch: usize) {
+        let slots = slots();
+        let slots: Vec<&[f32]> = slots.iter().map(|slot| &slot[..]).collect();
+        commit(run, header(epoch), &slots).unwrap();
     }
 
     #[test]
@@ -250,9 +279,10 @@ mod tests {
         let (_folder, run) = run();
         assert!(load(&run).unwrap().is_none());
         fs::write(run.next(), "weights 1").unwrap();
-        commit(&run, header(1), &slots()).unwrap();
+        commit_slots(&run, 1);
         let (loaded, loaded_slots) = load(&run).unwrap().unwrap();
         assert_eq!((loaded.epoch, loaded.step, loaded.best), (1, 7, header(1).best));
+        assert_eq!(loaded.partial, header(1).partial);
         assert!(loaded_slots == slots());
         assert!(!run.next().exists());
     }
@@ -261,14 +291,14 @@ mod tests {
     fn a_kill_between_two_renames_leaves_a_whole_pair() {
         let (_folder, run) = run();
         fs::write(run.next(), "weights 1").unwrap();
-        commit(&run, header(1), &slots()).unwrap();
+        commit_slots(&run, 1);
         // New weights are there, the state is still the old one.
         fs::write(run.next(), "weights 2").unwrap();
         assert_eq!(load(&run).unwrap().unwrap().0.epoch, 1);
         assert!(!run.next().exists());
         // The state is the new one, the weights have not moved.
         fs::write(run.next(), "weights 2").unwrap();
-        commit(&run, header(2), &slots()).unwrap();
+        commit_slots(&run, 2);
         fs::rename(run.last(), run.next()).unwrap();
         fs::write(run.last(), "weights 1").unwrap();
         assert_eq!(load(&run).unwrap().unwrap().0.epoch, 2);
@@ -279,7 +309,7 @@ mod tests {
     fn damage_is_noticed() {
         let (_folder, run) = run();
         fs::write(run.next(), "weights 1").unwrap();
-        commit(&run, header(1), &slots()).unwrap();
+        commit_slots(&run, 1);
         let whole = fs::read(run.state()).unwrap();
         for cut in [0, 10, whole.len() / 2, whole.len() - 1] {
             fs::write(run.state(), &whole[..cut]).unwrap();

@@ -1,17 +1,24 @@
 //! All settings of a training run. Each flag of `train` is a key here and in a TOML file; the resolved
 //! whole is saved in the run folder.
 
+mod check;
+mod error;
+mod every;
 mod layer;
+mod lr_factor;
 mod presets;
+mod text;
 mod values;
 
-use std::fmt;
 use std::path::PathBuf;
 
 use hectare_net::{Geometry, Head, ModelKind};
 use serde::{Deserialize, Serialize};
 
+pub use error::ConfigError;
+pub use every::Every;
 pub use layer::Layer;
+pub use lr_factor::{LrFactor, fits};
 pub use values::{ClassWeights, Epochs, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task};
 
 /// The settings of a run, complete. Made by [`TrainConfig::resolve`].
@@ -51,10 +58,19 @@ pub struct TrainConfig {
     /// Size that segmentation scales pictures to, undone on the logits.
     pub resize: Option<Size>,
 
-    /// Passes over the training set.
+    /// Share of the training set that is held out of training and validated on its own; 0 holds nothing out.
+    pub holdout: f64,
+
+    /// Passes over the training set; with `steps` the number of passes begun.
     pub epochs: usize,
-    /// Pictures in a step, N.
+    /// Steps in all, where the last epoch is not a whole one.
+    pub steps: Option<u64>,
+    /// Hours that the run may take: `steps` is chosen to fit them when the run begins.
+    pub hours: Option<f64>,
+    /// Pictures that the network sees at once, N.
     pub batch_size: usize,
+    /// Batches in a step: their gradients are those of one batch that is as many times larger.
+    pub accumulate: usize,
     /// Seed of weights, order, augmentation and dropout.
     pub seed: u64,
     /// First samples taken of each set.
@@ -67,6 +83,11 @@ pub struct TrainConfig {
     pub lr: f64,
     /// Factor on the rate of the trunk (`features.*`); 0 leaves the trunk as it is.
     pub trunk_lr_factor: f64,
+    /// Factors on the rate of the nodes that fit a pattern, in place of `trunk_lr_factor`; the last that fits
+    /// counts.
+    pub lr_factor: Vec<LrFactor>,
+    /// Patterns of nodes that are not trained.
+    pub freeze: Vec<String>,
     /// Momentum of SGD.
     pub momentum: f64,
     /// Decay of the first moment of AdamW.
@@ -87,6 +108,8 @@ pub struct TrainConfig {
     pub warmup_epochs: f64,
     /// Exponent of the `poly` schedule.
     pub poly_power: f64,
+    /// Decay of the running average of the weights (EMA); 0 keeps none.
+    pub ema: f64,
     /// Weight of each class in the loss.
     pub class_weights: ClassWeights,
     /// Share of the target spread over all classes.
@@ -113,8 +136,8 @@ pub struct TrainConfig {
     /// Strength of the saturation jitter.
     pub saturation: f64,
 
-    /// Epochs between two checkpoints.
-    pub checkpoint_every: usize,
+    /// How often a checkpoint is written; the end of the run always has one.
+    pub checkpoint_every: Every,
     /// Epochs between two validations; the last epoch is always validated.
     pub validate_every: usize,
     /// Epochs whose weights are kept under their number.
@@ -158,6 +181,7 @@ impl TrainConfig {
     pub fn resolve(layers: &[Layer]) -> Result<TrainConfig, ConfigError> {
         let mut merged = Layer::new("the settings");
         for layer in layers {
+            layer.check_length()?;
             merged.lay_over(layer);
         }
         let Some(task) = merged.get::<Task>("task")? else {
@@ -206,99 +230,9 @@ impl TrainConfig {
         toml::to_string(self).expect("the settings are a flat table")
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        let is_classifier = self.model.is_classifier();
-        if is_classifier != (self.task == Task::Classify) {
-            let wanted = if is_classifier { Task::Classify } else { Task::Segment };
-            return self.bad("model", self.model, format!("is a network for `train {wanted}`"));
-        }
-        for (key, value) in [
-            ("epochs", self.epochs),
-            ("batch_size", self.batch_size),
-            ("checkpoint_every", self.checkpoint_every),
-            ("validate_every", self.validate_every),
-            ("workers", self.workers),
-            ("limit", self.limit.unwrap_or(1)),
-            ("val_limit", self.val_limit.unwrap_or(1)),
-            ("threads", self.threads.unwrap_or(1)),
-        ] {
-            if value == 0 {
-                return self.bad(key, value, "must be at least 1");
-            }
-        }
-        for (key, value) in
-            [("lr", self.lr), ("width", self.width), ("eps", self.eps), ("poly_power", self.poly_power)]
-        {
-            if !(value > 0.0 && value.is_finite()) {
-                return self.bad(key, value, "must be greater than 0");
-            }
-        }
-        for (key, value) in [
-            ("trunk_lr_factor", self.trunk_lr_factor),
-            ("weight_decay", self.weight_decay),
-            ("warmup_epochs", self.warmup_epochs),
-            ("rotate", self.rotate),
-            ("brightness", self.brightness),
-            ("contrast", self.contrast),
-            ("saturation", self.saturation),
-            ("clip_norm", self.clip_norm.unwrap_or(1.0)),
-        ] {
-            if !(value >= 0.0 && value.is_finite()) {
-                return self.bad(key, value, "must not be negative");
-            }
-        }
-        for (key, value) in [
-            ("momentum", self.momentum),
-            ("beta1", self.beta1),
-            ("beta2", self.beta2),
-            ("label_smoothing", self.label_smoothing),
-        ] {
-            if !(0.0..1.0).contains(&value) {
-                return self.bad(key, value, "must be at least 0 and less than 1");
-            }
-        }
-        for (key, range) in
-            [("crop_area", self.crop_area), ("crop_aspect", self.crop_aspect), ("scale", self.scale)]
-        {
-            let most = if key == "crop_area" { 1.0 } else { 100.0 };
-            if !(range[0] > 0.0 && range[0] <= range[1] && range[1] <= most) {
-                let text = format!("{},{}", range[0], range[1]);
-                return self.bad(
-                    key,
-                    text,
-                    format!("must be two numbers in rising order, above 0 and up to {most}"),
-                );
-            }
-        }
-        if let ClassWeights::List(list) = &self.class_weights
-            && (list.iter().any(|w| !(*w >= 0.0 && w.is_finite())) || list.iter().all(|w| *w == 0.0))
-        {
-            return self.bad("class_weights", &self.class_weights, "must not be negative, nor all be 0");
-        }
-        if self.device != "cpu" {
-            return self.bad("device", &self.device, "is not built in; this version computes on `cpu`");
-        }
-        if self.task == Task::Classify && self.input == InputSize::Whole {
-            return self.bad("input", self.input, "is for segmentation; give a size like 128");
-        }
-        if let InputSize::Fixed(size) = self.input
-            && size.h != size.w
-        {
-            return self.bad("input", self.input, "must be square while training");
-        }
-        if self.partial && self.init.is_none() {
-            return self.bad("partial", true, "needs --init FILE");
-        }
-        Ok(())
-    }
-
-    fn bad<T>(
-        &self,
-        key: &'static str,
-        value: impl fmt::Display,
-        problem: impl Into<String>,
-    ) -> Result<T, ConfigError> {
-        Err(ConfigError::Value { key: key.into(), value: value.to_string(), problem: problem.into() })
+    /// Pictures in a step.
+    pub fn step_size(&self) -> usize {
+        self.batch_size * self.accumulate
     }
 
     /// First samples to take of the validation set.
@@ -306,76 +240,6 @@ impl TrainConfig {
         self.val_limit.or(self.limit)
     }
 }
-
-/// What is wrong with the settings.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConfigError {
-    /// The file is no TOML, or cannot be read.
-    Syntax {
-        /// The file.
-        source: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// No such key.
-    Unknown {
-        /// The file or other origin.
-        source: String,
-        /// The key.
-        key: String,
-        /// The nearest key there is.
-        suggestion: Option<String>,
-    },
-    /// A key of the other task.
-    OtherTask {
-        /// The file or other origin.
-        source: String,
-        /// The key.
-        key: String,
-        /// The task that has it.
-        task: Task,
-    },
-    /// A value that cannot be.
-    Value {
-        /// The key.
-        key: String,
-        /// The value.
-        value: String,
-        /// Why not.
-        problem: String,
-    },
-    /// A key that must be given.
-    Missing {
-        /// The key.
-        key: &'static str,
-    },
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ConfigError::Syntax { source, problem } => write!(f, "{source}: {}", problem.trim_end()),
-            ConfigError::Unknown { source, key, suggestion } => {
-                write!(f, "{source}: unknown key `{key}`")?;
-                match suggestion {
-                    Some(near) => write!(f, "; did you mean `{near}`?"),
-                    None => Ok(()),
-                }
-            }
-            ConfigError::OtherTask { source, key, task } => {
-                write!(f, "{source}: `{key}` is a setting of `train {task}` only")
-            }
-            ConfigError::Value { key, value, problem } => {
-                write!(f, "--{} {value}: {problem}", key.replace('_', "-"))
-            }
-            ConfigError::Missing { key } => {
-                write!(f, "--{key} is missing (or `{key} = ...` in the file of --config)")
-            }
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 #[cfg(test)]
 mod tests {

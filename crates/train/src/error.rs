@@ -54,6 +54,8 @@ pub enum TrainError {
         /// The rate at that step.
         rate: f64,
     },
+    /// Whoever watches asked for an end.
+    Stopped,
     /// An error after work had begun.
     Late(Box<TrainError>),
 }
@@ -112,6 +114,7 @@ impl fmt::Display for TrainError {
                 "the loss is no longer a finite number at step {step} (rate {rate:.3e}); try a lower --lr or a longer \
                  --warmup-epochs"
             ),
+            TrainError::Stopped => f.write_str("stopped"),
             TrainError::Late(error) => error.fmt(f),
         }
     }

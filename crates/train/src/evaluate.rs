@@ -30,11 +30,21 @@ pub struct EvaluationSettings<'a> {
     pub batch_size: usize,
     /// Called with the number of pictures done and of all.
     pub progress: &'a dyn Fn(usize, usize),
+    /// Asked after each picture (or batch); `true` ends the evaluation with [`TrainError::Stopped`].
+    pub should_stop: &'a dyn Fn() -> bool,
+}
+
+impl EvaluationSettings<'_> {
+    /// Reports progress, unless the evaluation is to end.
+    fn go_on(&self, done: usize, total: usize) -> Result<(), TrainError> {
+        (self.progress)(done, total);
+        if (self.should_stop)() { Err(TrainError::Stopped) } else { Ok(()) }
+    }
 }
 
 impl Default for EvaluationSettings<'_> {
     fn default() -> Self {
-        EvaluationSettings { weights: None, batch_size: 64, progress: &|_, _| {} }
+        EvaluationSettings { weights: None, batch_size: 64, progress: &|_, _| {}, should_stop: &|| false }
     }
 }
 
@@ -71,8 +81,7 @@ pub fn evaluate_segmentation(
         recipe.format().labels(&truth, &mut labels);
         found.loss += cross_entropy(recipe.isa(), &loss, &logits, &labels, None);
         seen(&samples[index], &predicted)?;
-        (settings.progress)(index + 1, samples.len());
-        Ok::<(), TrainError>(())
+        settings.go_on(index + 1, samples.len())
     })?;
     Ok(found)
 }
@@ -120,8 +129,7 @@ pub fn evaluate_classification(
         }
         found.loss += cross_entropy(recipe.isa(), &loss, logits, &labels, None);
         done += labels.len();
-        (settings.progress)(done, samples.len());
-        Ok::<(), TrainError>(())
+        settings.go_on(done, samples.len())
     })?;
     Ok(found)
 }

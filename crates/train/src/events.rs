@@ -57,7 +57,7 @@ pub trait Observer: Sync {
     /// Called on the thread of the loop (checks: on any thread).
     fn event(&self, event: &Event<'_>);
 
-    /// Asked after each epoch; `true` ends the run there, to be resumed later.
+    /// Asked after each step and while validating; `true` ends the run there, with a checkpoint to resume from.
     fn should_stop(&self) -> bool {
         false
     }

@@ -11,6 +11,7 @@
 //! compares two folders of masks as the course's grader does. The crate knows nothing of argument parsing.
 
 mod ahead;
+mod average;
 mod balance;
 mod checkpoint;
 mod clock;
@@ -19,10 +20,12 @@ mod error;
 mod evaluate;
 mod events;
 pub mod files;
+mod holdout;
 mod memory;
 mod metrics;
 pub mod npy;
 mod optimiser;
+mod picks;
 mod predict;
 mod record;
 mod run;
@@ -33,20 +36,21 @@ mod sets;
 mod setup;
 mod snapshot;
 
-pub use checkpoint::{Best, StateHeader, sha256};
+pub use checkpoint::{Best, PartialEpoch, StateHeader, sha256};
 pub use clock::duration;
 pub use config::{
-    ClassWeights, ConfigError, Epochs, InputSize, Layer, OptimiserKind, Preset, ScheduleKind, Size, Task,
-    TrainConfig,
+    ClassWeights, ConfigError, Epochs, Every, InputSize, Layer, LrFactor, OptimiserKind, Preset,
+    ScheduleKind, Size, Task, TrainConfig, fits,
 };
 pub use error::{Cause, TrainError};
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 pub use events::{Event, Observer, Silent};
 pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
-pub use optimiser::{Group, Optimiser, groups, in_trunk};
+pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};
+pub use picks::{Pick, Picks};
 pub use predict::{Forward, Model, Recipe, Segmentation};
-pub use record::{ClassFigure, EpochRecord, MetricsLog, Validation};
+pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation};
 pub use run::{RunSummary, resume, train};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;

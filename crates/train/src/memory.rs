@@ -46,7 +46,8 @@ pub fn needs(
     train: Shape,
     validation: (usize, Shape),
 ) -> Result<Needs, TrainError> {
-    let optimiser_slots = Optimiser::slots_of(config.optimiser);
+    // Averaged weights are one more number for each parameter.
+    let optimiser_slots = Optimiser::slots_of(config.optimiser) + usize::from(config.ema > 0.0);
     let step =
         estimate_memory(network, n, train, Mode::Train { optimiser_slots }).map_err(TrainError::net)?;
     let predict =
@@ -56,7 +57,7 @@ pub fn needs(
     let logits = 2 * 4 * (validation.0 * outputs.len()) as u64;
     // Two copies of the weights live while the predictor is made.
     let copies = 2 * step.parameters;
-    let ahead = 4 * (n * train.len() * (config.workers + 2)) as u64;
+    let ahead = 4 * (n * train.len() * (config.workers + 1 + config.accumulate)) as u64;
     let validation = predict.total.max(copies) + logits;
     let total = step.total + validation + ahead;
     Ok(Needs { step, validation, total })

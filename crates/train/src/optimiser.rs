@@ -6,11 +6,47 @@ use hectare_kernels::optim::{AdamW, Sgd, adamw, sgd};
 use hectare_kernels::{AlignedVec, Isa, elementwise};
 use hectare_net::{ParamLayout, Role};
 
-use crate::config::{OptimiserKind, TrainConfig};
+use crate::config::{OptimiserKind, TrainConfig, fits};
+use crate::error::TrainError;
 
 /// Whether a parameter belongs to the trunk, whose rate has a factor of its own.
 pub fn in_trunk(name: &str) -> bool {
     name.starts_with("features.")
+}
+
+/// The factor on the rate of the parameter of that name: 0 where it is frozen, the one of the last pattern that
+/// fits, else the trunk's or 1.
+pub fn lr_factor(config: &TrainConfig, name: &str) -> f64 {
+    if config.freeze.iter().any(|pattern| fits(pattern, name)) {
+        return 0.0;
+    }
+    match config.lr_factor.iter().rev().find(|factor| fits(&factor.pattern, name)) {
+        Some(factor) => factor.factor,
+        None if in_trunk(name) => config.trunk_lr_factor,
+        None => 1.0,
+    }
+}
+
+/// Refuses patterns that fit no parameter, and settings under which nothing is trained.
+///
+/// # Errors
+/// [`TrainError::Input`], naming the flag.
+pub(crate) fn check_patterns(config: &TrainConfig, layout: &ParamLayout) -> Result<(), TrainError> {
+    let factors = config.lr_factor.iter().map(|factor| ("lr-factor", &factor.pattern));
+    for (flag, pattern) in config.freeze.iter().map(|pattern| ("freeze", pattern)).chain(factors) {
+        if !layout.entries.iter().any(|entry| fits(pattern, &entry.name)) {
+            let first = layout.entries.first().map_or("", |entry| &entry.name);
+            let last = layout.entries.last().map_or("", |entry| &entry.name);
+            return Err(TrainError::Input(format!(
+                "--{flag} {pattern}: no node of {} has such a name (they go from {first} to {last})",
+                config.model
+            )));
+        }
+    }
+    if layout.entries.iter().all(|entry| lr_factor(config, &entry.name) == 0.0) {
+        return Err(TrainError::Input("every layer is frozen; nothing would be trained".into()));
+    }
+    Ok(())
 }
 
 /// Parameters next to each other with the same settings.
@@ -32,7 +68,7 @@ pub fn groups(config: &TrainConfig, layout: &ParamLayout) -> Vec<Group> {
         let decays = config.decay_biases || entry.role == Role::Weight;
         let group = Group {
             range: entry.range.clone(),
-            lr_factor: if in_trunk(&entry.name) { config.trunk_lr_factor } else { 1.0 },
+            lr_factor: lr_factor(config, &entry.name),
             weight_decay: if decays { config.weight_decay } else { 0.0 },
         };
         match groups.last_mut() {
@@ -189,5 +225,29 @@ mod tests {
         }
         assert!(!optimiser.restore(vec![AlignedVec::zeroed(3)]));
         assert!(optimiser.restore(vec![AlignedVec::zeroed(layout.total)]));
+    }
+
+    #[test]
+    fn the_last_pattern_counts_and_frozen_wins() {
+        let mut config = TrainConfig::preset(Task::Segment, Preset::Modern, ModelKind::Fcn8s, true);
+        config.lr_factor =
+            ["features.*=0.5", "features.2?=0.25", "score_*=2"].map(|f| f.parse().unwrap()).into();
+        config.freeze = vec!["features.0".into(), "*.bias".into()];
+        for (name, factor) in [
+            ("features.0.weight", 0.0),
+            ("features.5.weight", 0.5),
+            ("features.28.weight", 0.25),
+            ("features.28.bias", 0.0),
+            ("score_fr.weight", 2.0),
+            ("fcn.0.weight", 1.0),
+        ] {
+            assert_eq!(lr_factor(&config, name), factor, "{name}");
+        }
+        let layout = layout(ModelKind::Fcn8s);
+        check_patterns(&config, &layout).unwrap();
+        config.freeze.push("fc.0".into());
+        assert!(check_patterns(&config, &layout).unwrap_err().to_string().contains("--freeze fc.0"));
+        config.freeze = vec!["*".into()];
+        assert!(check_patterns(&config, &layout).unwrap_err().to_string().contains("frozen"));
     }
 }

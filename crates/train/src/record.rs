@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Task;
+use crate::checkpoint::Best;
+use crate::config::{Task, TrainConfig};
 use crate::error::TrainError;
 use crate::files;
 use crate::metrics::Protocol;
@@ -25,6 +26,15 @@ pub struct EpochRecord {
     pub train_loss: f64,
     /// What validation found; `None` in an epoch without.
     pub validation: Option<Validation>,
+    /// The same on the pictures held out of training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<Validation>,
+    /// What validation found for the averaged weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_validation: Option<Validation>,
+    /// What the averaged weights do on the pictures held out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_holdout: Option<Validation>,
     /// Pictures trained per second.
     pub images_per_s: f64,
     /// Share of the training time spent waiting for data.
@@ -37,6 +47,29 @@ pub struct EpochRecord {
     pub elapsed_s: f64,
     /// Whether it is the best epoch so far.
     pub best: bool,
+    /// Whether it is the best epoch so far by the pictures held out.
+    #[serde(default)]
+    pub best_holdout: bool,
+}
+
+impl EpochRecord {
+    /// The metric of this epoch's better weights on the validation set.
+    pub fn on_validation(&self) -> Option<Best> {
+        self.better(&self.validation, &self.ema_validation)
+    }
+
+    /// The metric of this epoch's better weights on the pictures held out.
+    pub fn on_holdout(&self) -> Option<Best> {
+        self.better(&self.holdout, &self.ema_holdout)
+    }
+
+    /// The averaged weights must be better to be chosen.
+    fn better(&self, raw: &Option<Validation>, averaged: &Option<Validation>) -> Option<Best> {
+        let metric = raw.as_ref()?.metric().0;
+        let other = averaged.as_ref().map(|validation| validation.metric().0);
+        let averaged = other.is_some_and(|other| other > metric);
+        Some(Best { epoch: self.epoch, metric: other.filter(|_| averaged).unwrap_or(metric), averaged })
+    }
 }
 
 /// Figures of the validation set.
@@ -78,24 +111,39 @@ pub struct ClassFigure {
 /// The epochs of a run, kept in `metrics.csv` and `metrics.jsonl`.
 #[derive(Debug)]
 pub struct MetricsLog {
-    task: Task,
+    columns: Columns,
     records: Vec<EpochRecord>,
+}
+
+/// Which columns `metrics.csv` has.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns {
+    task: Task,
+    holdout: bool,
+    ema: bool,
+}
+
+impl Columns {
+    /// Those of a run with these settings.
+    pub fn of(config: &TrainConfig) -> Columns {
+        Columns { task: config.task, holdout: config.holdout > 0.0, ema: config.ema > 0.0 }
+    }
 }
 
 impl MetricsLog {
     /// No epochs yet.
-    pub fn new(task: Task) -> MetricsLog {
-        MetricsLog { task, records: Vec::new() }
+    pub fn new(columns: Columns) -> MetricsLog {
+        MetricsLog { columns, records: Vec::new() }
     }
 
     /// The epochs of a run up to `epoch`; later rows, logged after the checkpoint, are cut off.
     ///
     /// # Errors
     /// A file that cannot be read or that is damaged.
-    pub fn reopen(run: &RunFolder, task: Task, epoch: usize) -> Result<MetricsLog, TrainError> {
+    pub fn reopen(run: &RunFolder, columns: Columns, epoch: usize) -> Result<MetricsLog, TrainError> {
         let mut records = read(&run.metrics_jsonl())?;
         records.retain(|record| record.epoch <= epoch);
-        let log = MetricsLog { task, records };
+        let log = MetricsLog { columns, records };
         log.write(run)?;
         Ok(log)
     }
@@ -121,31 +169,43 @@ impl MetricsLog {
     }
 
     fn to_csv(&self) -> String {
+        let Columns { task, holdout, ema } = self.columns;
+        let segments = task == Task::Segment;
         let classes = self.records.iter().filter_map(|r| r.validation.as_ref()).map(|v| &v.classes).next();
-        let per_class = match (self.task, classes) {
-            (Task::Segment, Some(classes)) => &classes[..],
+        let per_class = match (segments, classes) {
+            (true, Some(classes)) => &classes[..],
             _ => &[],
         };
-        let mut text = "epoch,step,lr,lr_trunk,train_loss,val_loss,val_accuracy".to_string();
-        if self.task == Task::Segment {
-            text += ",val_mean_iou";
-        }
+        // The sets beside the validation set itself.
+        let more: Vec<(&str, fn(&EpochRecord) -> &Option<Validation>)> = [
+            (holdout, "holdout", (|r| &r.holdout) as fn(&EpochRecord) -> &Option<Validation>),
+            (ema, "ema_val", |r| &r.ema_validation),
+            (holdout && ema, "ema_holdout", |r| &r.ema_holdout),
+        ]
+        .into_iter()
+        .filter_map(|(wanted, name, of)| wanted.then_some((name, of)))
+        .collect();
+        let figures = |name: &str| {
+            let iou = if segments { format!(",{name}_mean_iou") } else { String::new() };
+            format!(",{name}_loss,{name}_accuracy{iou}")
+        };
+        let mut text = "epoch,step,lr,lr_trunk,train_loss".to_string() + &figures("val");
         for class in per_class {
             text += &format!(",iou_{}", class.name.replace([',', '"', '\n', ' '], "_"));
         }
-        text += ",images_per_s,data_wait,train_s,validation_s,elapsed_s,best\n";
+        more.iter().for_each(|(name, _)| text += &figures(name));
+        text += ",images_per_s,data_wait,train_s,validation_s,elapsed_s,best";
+        text += if holdout { ",best_holdout\n" } else { "\n" };
         for r in &self.records {
             text += &format!("{},{},{:e},{:e},{:.6}", r.epoch, r.step, r.lr, r.lr_trunk, r.train_loss);
             let v = r.validation.as_ref();
-            text += &format!(",{},{}", cell(v.map(|v| v.loss)), cell(v.map(|v| v.accuracy)));
-            if self.task == Task::Segment {
-                text += &format!(",{}", cell(v.and_then(|v| v.mean_iou)));
-            }
+            text += &cells(v, segments);
             for at in 0..per_class.len() {
                 text += &format!(",{}", cell(v.and_then(|v| v.classes[at].value)));
             }
+            more.iter().for_each(|(_, of)| text += &cells(of(r).as_ref(), segments));
             text += &format!(
-                ",{:.2},{:.4},{:.1},{:.1},{:.1},{}\n",
+                ",{:.2},{:.4},{:.1},{:.1},{:.1},{}",
                 r.images_per_s,
                 r.data_wait,
                 r.train_s,
@@ -153,9 +213,23 @@ impl MetricsLog {
                 r.elapsed_s,
                 u8::from(r.best)
             );
+            if holdout {
+                text += &format!(",{}", u8::from(r.best_holdout));
+            }
+            text.push('\n');
         }
         text
     }
+}
+
+/// Loss, accuracy and, for segmentation, mean intersection over union.
+fn cells(validation: Option<&Validation>, segments: bool) -> String {
+    let of = |figure: fn(&Validation) -> Option<f64>| cell(validation.and_then(figure));
+    let mut text = format!(",{},{}", of(|v| Some(v.loss)), of(|v| Some(v.accuracy)));
+    if segments {
+        text += &format!(",{}", of(|v| v.mean_iou));
+    }
+    text
 }
 
 /// Reads the epochs of a run; none where the file is not there.
@@ -187,35 +261,54 @@ fn cell(value: Option<f64>) -> String {
 mod tests {
     use super::*;
 
+    fn validation(iou: f64) -> Validation {
+        Validation {
+            loss: 1.5,
+            accuracy: 0.75,
+            mean_iou: Some(iou),
+            protocol: Some(Protocol::Course),
+            classes: vec![ClassFigure { id: 0, name: "Dry land".into(), value: Some(0.5) }],
+        }
+    }
+
     fn record(epoch: usize) -> EpochRecord {
-        let classes = vec![ClassFigure { id: 0, name: "Dry land".into(), value: Some(0.5) }];
         EpochRecord {
             epoch,
             step: 10 * epoch as u64,
             lr: 1e-3,
             lr_trunk: 1e-4,
             train_loss: 2.0,
-            validation: (epoch != 2).then_some(Validation {
-                loss: 1.5,
-                accuracy: 0.75,
-                mean_iou: Some(0.5),
-                protocol: Some(Protocol::Course),
-                classes,
-            }),
+            validation: (epoch != 2).then_some(validation(0.5)),
+            holdout: (epoch != 2).then_some(validation(0.4)),
+            ema_validation: (epoch != 2).then_some(validation(0.1 + 0.2)),
+            ema_holdout: (epoch != 2).then_some(validation(0.45)),
             images_per_s: 12.0,
             data_wait: 0.01,
             train_s: 3.0,
             validation_s: 1.0,
             elapsed_s: 4.0,
             best: epoch == 1,
+            best_holdout: false,
         }
+    }
+
+    #[test]
+    fn the_better_weights_are_chosen() {
+        let found = record(1);
+        let best = |metric, averaged| Some(Best { epoch: 1, metric, averaged });
+        assert_eq!((found.on_validation(), found.on_holdout()), (best(0.5, false), best(0.45, true)));
+        let equal = EpochRecord { ema_holdout: Some(validation(0.4)), ..record(1) };
+        assert_eq!(equal.on_holdout(), best(0.4, false));
+        assert_eq!(EpochRecord { ema_validation: None, ..record(1) }.on_validation(), best(0.5, false));
+        assert_eq!(record(2).on_validation(), None);
     }
 
     #[test]
     fn rows_after_the_checkpoint_are_cut_off() {
         let folder = tempfile::tempdir().unwrap();
         let run = RunFolder::create(folder.path()).unwrap();
-        let mut log = MetricsLog::new(Task::Segment);
+        let columns = Columns { task: Task::Segment, holdout: true, ema: true };
+        let mut log = MetricsLog::new(columns);
         for epoch in 1..=3 {
             log.push(&run, record(epoch)).unwrap();
         }
@@ -223,9 +316,10 @@ mod tests {
         let lines: Vec<&str> = csv.lines().collect();
         assert_eq!(lines.len(), 4);
         assert!(lines[0].starts_with("epoch,step,lr,") && lines[0].contains(",iou_Dry_land,"));
-        let columns: Vec<usize> = lines.iter().map(|line| line.split(',').count()).collect();
-        assert!(columns.iter().all(|n| *n == columns[0]), "{csv}");
-        let log = MetricsLog::reopen(&run, Task::Segment, 2).unwrap();
+        assert!(lines[0].contains(",ema_holdout_mean_iou,") && lines[0].ends_with(",best,best_holdout"));
+        let counts: Vec<usize> = lines.iter().map(|line| line.split(',').count()).collect();
+        assert!(counts.iter().all(|n| *n == counts[0]), "{csv}");
+        let log = MetricsLog::reopen(&run, columns, 2).unwrap();
         assert_eq!(log.records(), [record(1), record(2)]);
         assert_eq!(std::fs::read_to_string(run.metrics_csv()).unwrap().lines().count(), 3);
     }

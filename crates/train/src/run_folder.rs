@@ -36,7 +36,8 @@ impl RunFolder {
 
     /// Removes what a run that never reached a checkpoint has left.
     pub(crate) fn clear(&self) -> Result<(), TrainError> {
-        for path in [self.log(), self.metrics_csv(), self.metrics_jsonl(), self.confusion()] {
+        for path in [self.log(), self.metrics_csv(), self.metrics_jsonl(), self.confusion(), self.protocol()]
+        {
             files::remove(&path)?;
         }
         let masks = self.root.join("masks");
@@ -124,6 +125,16 @@ impl RunFolder {
         self.root.join("weights/best.safetensors")
     }
 
+    /// Weights of the epoch with the best metric on the pictures held out.
+    pub fn best_holdout(&self) -> PathBuf {
+        self.root.join("weights/best_holdout.safetensors")
+    }
+
+    /// The running average of the weights after the last epoch.
+    pub fn average(&self) -> PathBuf {
+        self.root.join("weights/ema.safetensors")
+    }
+
     /// Whole weights whose state is not yet in place.
     pub fn next(&self) -> PathBuf {
         self.root.join("weights/next.safetensors")
@@ -147,6 +158,11 @@ impl RunFolder {
     /// The confusion matrix of the best epoch.
     pub fn confusion(&self) -> PathBuf {
         self.root.join("eval/confusion.csv")
+    }
+
+    /// The figures of the epochs that each way of choosing picks.
+    pub fn protocol(&self) -> PathBuf {
+        self.root.join("eval/protocol.json")
     }
 
     /// Makes the folders of weights, state and evaluation.

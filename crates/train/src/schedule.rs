@@ -14,7 +14,7 @@ pub struct Schedule {
 impl Schedule {
     /// The schedule of a run with `steps_per_epoch` steps in an epoch.
     pub fn new(config: &TrainConfig, steps_per_epoch: u64) -> Schedule {
-        let total_steps = steps_per_epoch * config.epochs as u64;
+        let total_steps = config.steps.unwrap_or(steps_per_epoch * config.epochs as u64);
         let warmup_steps = (config.warmup_epochs * steps_per_epoch as f64).round() as u64;
         Schedule { kind: config.schedule, warmup_steps, total_steps, poly_power: config.poly_power }
     }

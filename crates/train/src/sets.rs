@@ -1,12 +1,12 @@
-//! The two data sets of a run: opened, limited, decoded once, counted.
+//! The data sets of a run: opened, limited, decoded once, counted, and a part of the training set held out.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hectare_data::verify::{Known, verify_classification, verify_segmentation};
 use hectare_data::{
-    Augment, ClassificationSet, ClassificationSource, CropRule, Jitter, SampleSource, SegmentationSet,
-    SegmentationSource,
+    Augment, ClassSample, ClassificationSet, ClassificationSource, CropRule, Jitter, SampleSource, SegSample,
+    SegmentationSet, SegmentationSource,
 };
 use hectare_net::{ClassMap, ModelCard};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,7 @@ use crate::config::{ClassWeights, InputSize, TrainConfig};
 use crate::error::TrainError;
 use crate::events::{Event, Observer};
 use crate::files;
+use crate::holdout::{is_held_out, name_within};
 
 /// Training and validation set of a task.
 pub(crate) enum Sets {
@@ -22,6 +23,8 @@ pub(crate) enum Sets {
     Classify {
         /// Training set.
         train: ClassificationSet,
+        /// The part of it that is held out; empty where nothing is.
+        holdout: Vec<ClassSample>,
         /// Validation set.
         val: ClassificationSet,
     },
@@ -29,9 +32,19 @@ pub(crate) enum Sets {
     Segment {
         /// Training set.
         train: SegmentationSet,
+        /// The part of it that is held out; empty where nothing is.
+        holdout: Vec<SegSample>,
         /// Validation set.
         val: SegmentationSet,
     },
+}
+
+/// Samples in each set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lens {
+    pub train: usize,
+    pub holdout: usize,
+    pub val: usize,
 }
 
 /// What is known after every picture was decoded once.
@@ -40,10 +53,12 @@ pub(crate) struct Facts {
     pub train_sizes: Vec<[usize; 2]>,
     /// Width and height of the validation pictures.
     pub val_sizes: Vec<[usize; 2]>,
-    /// Pictures or pixels of each class in the training set.
-    pub class_counts: Vec<u64>,
+    /// Segmentation: pixels of each class in each training mask.
+    pub train_pixels: Vec<Vec<u64>>,
     /// Segmentation: pixels of each class in each validation mask.
     pub val_pixels: Vec<Vec<u64>>,
+    /// Pictures or pixels of each class in what is trained on.
+    pub class_counts: Vec<u64>,
 }
 
 impl Sets {
@@ -57,7 +72,7 @@ impl Sets {
         for set in [&train, &val] {
             set.require_labels().map_err(TrainError::data)?;
         }
-        Ok(Sets::Classify { train, val })
+        Ok(Sets::Classify { train, holdout: Vec::new(), val })
     }
 
     /// Opens the sets of a segmentation run.
@@ -66,14 +81,55 @@ impl Sets {
         let mut val = SegmentationSet::open(&config.val).map_err(TrainError::data)?;
         train.samples.truncate(config.limit.unwrap_or(usize::MAX));
         val.samples.truncate(config.validation_limit().unwrap_or(usize::MAX));
-        Ok(Sets::Segment { train, val })
+        Ok(Sets::Segment { train, holdout: Vec::new(), val })
     }
 
-    /// Samples of training and validation.
-    pub fn lens(&self) -> [usize; 2] {
+    /// Samples in each set.
+    pub fn lens(&self) -> Lens {
+        let [train, holdout, val] = match self {
+            Sets::Classify { train, holdout, val } => [train.samples.len(), holdout.len(), val.samples.len()],
+            Sets::Segment { train, holdout, val } => [train.samples.len(), holdout.len(), val.samples.len()],
+        };
+        Lens { train, holdout, val }
+    }
+
+    /// Takes a share of the training set out of it, by the hash of each picture's name.
+    ///
+    /// # Errors
+    /// A share that takes no picture, or all of them.
+    pub fn hold_out(&mut self, share: f64, facts: &mut Facts) -> Result<(), TrainError> {
+        if share == 0.0 {
+            return Ok(());
+        }
         match self {
-            Sets::Classify { train, val } => [train.samples.len(), val.samples.len()],
-            Sets::Segment { train, val } => [train.samples.len(), val.samples.len()],
+            Sets::Classify { train, holdout, .. } => {
+                let root = train.root.clone();
+                let held = |sample: &ClassSample| is_held_out(&name_within(&root, &sample.path), share);
+                (*holdout, train.samples) = std::mem::take(&mut train.samples).into_iter().partition(held);
+                facts.class_counts = train.counts();
+            }
+            Sets::Segment { train, holdout, .. } => {
+                let pixels = std::mem::take(&mut facts.train_pixels);
+                facts.class_counts.fill(0);
+                for (sample, pixels) in std::mem::take(&mut train.samples).into_iter().zip(pixels) {
+                    if is_held_out(&sample.stem, share) {
+                        holdout.push(sample);
+                    } else {
+                        train.samples.push(sample);
+                        facts.class_counts.iter_mut().zip(&pixels).for_each(|(sum, n)| *sum += n);
+                        facts.train_pixels.push(pixels);
+                    }
+                }
+            }
+        }
+        match self.lens() {
+            Lens { train: 0, .. } => {
+                Err(TrainError::Input(format!("--holdout {share} leaves no picture to train on")))
+            }
+            Lens { holdout: 0, train, .. } => Err(TrainError::Input(format!(
+                "--holdout {share} holds out none of the {train} training pictures; give a larger share"
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -89,7 +145,7 @@ impl Sets {
     pub fn orphans(&self) -> Vec<&PathBuf> {
         match self {
             Sets::Classify { .. } => Vec::new(),
-            Sets::Segment { train, val } => train.orphans.iter().chain(&val.orphans).collect(),
+            Sets::Segment { train, val, .. } => train.orphans.iter().chain(&val.orphans).collect(),
         }
     }
 
@@ -103,7 +159,7 @@ impl Sets {
     ) -> Result<Facts, TrainError> {
         let progress = |set| move |done, total| observer.event(&Event::Checking { set, done, total });
         match self {
-            Sets::Classify { train, val } => {
+            Sets::Classify { train, val, .. } => {
                 let check = |set: &ClassificationSet, name| {
                     let memory = Memory::open(config, &set.root, classes);
                     let mut known = memory.known.clone();
@@ -113,11 +169,12 @@ impl Sets {
                 Ok(Facts {
                     train_sizes: check(train, "training")?.sizes,
                     val_sizes: check(val, "validation")?.sizes,
-                    class_counts: train.counts(),
+                    train_pixels: Vec::new(),
                     val_pixels: Vec::new(),
+                    class_counts: train.counts(),
                 })
             }
-            Sets::Segment { train, val } => {
+            Sets::Segment { train, val, .. } => {
                 let check = |set: &SegmentationSet, name| {
                     let memory = Memory::open(config, &set.root, classes);
                     let mut known = memory.known.clone();
@@ -128,8 +185,9 @@ impl Sets {
                 Ok(Facts {
                     train_sizes: train.sizes,
                     val_sizes: val.sizes,
-                    class_counts: train.class_pixels,
+                    train_pixels: train.sample_pixels,
                     val_pixels: val.sample_pixels,
+                    class_counts: train.class_pixels,
                 })
             }
         }
@@ -213,19 +271,22 @@ pub(crate) fn class_weights(
             Ok(Some(list.iter().map(|weight| *weight as f32).collect()))
         }
         ClassWeights::List(list) => Err(TrainError::Input(format!(
-            "--class-weights has {} numbers and there are {} classes; give one per class, `auto` or `none`",
+            "--class-weights has {} numbers and there are {} classes; give one per class, `median`, `inverse` or `none`",
             list.len(),
             classes.len()
         ))),
-        ClassWeights::Auto => {
+        rule => {
             let trained = |id: usize| !classes.classes[id].ignored && counts[id] > 0;
             let mut present: Vec<u64> =
                 (0..counts.len()).filter(|id| trained(*id)).map(|id| counts[id]).collect();
             present.sort_unstable();
             let Some(last) = present.len().checked_sub(1) else { return Ok(None) };
-            let median = (present[last / 2] as f64 + present[last.div_ceil(2)] as f64) / 2.0;
+            let usual = match rule {
+                ClassWeights::Inverse => present.iter().sum::<u64>() as f64 / present.len() as f64,
+                _ => (present[last / 2] as f64 + present[last.div_ceil(2)] as f64) / 2.0,
+            };
             let weight =
-                |id: usize| if trained(id) { (median / counts[id] as f64).min(10.0) as f32 } else { 1.0 };
+                |id: usize| if trained(id) { (usual / counts[id] as f64).min(10.0) as f32 } else { 1.0 };
             Ok(Some((0..counts.len()).map(weight).collect()))
         }
     }
@@ -281,9 +342,9 @@ mod tests {
     use hectare_net::ModelKind;
 
     #[test]
-    fn auto_weights_are_median_frequency() {
+    fn weights_follow_from_counts() {
         let mut config = TrainConfig::preset(Task::Segment, Preset::Modern, ModelKind::Fcn8s, true);
-        config.class_weights = ClassWeights::Auto;
+        config.class_weights = ClassWeights::Median;
         let mut map = ClassMap::numbered(5);
         let weights = class_weights(&config, &map, &[10, 20, 40, 0, 1]).unwrap().unwrap();
         assert_eq!(weights, [1.5, 0.75, 0.375, 1.0, 10.0]);
@@ -291,6 +352,11 @@ mod tests {
         let weights = class_weights(&config, &map, &[10, 20, 40, 0, 1]).unwrap().unwrap();
         assert_eq!(weights, [2.0, 1.0, 0.5, 1.0, 1.0]);
         assert_eq!(class_weights(&config, &map, &[0; 5]).unwrap(), None);
+        config.class_weights = ClassWeights::Inverse;
+        let weights = class_weights(&config, &map, &[10, 40, 40, 0, 1]).unwrap().unwrap();
+        assert_eq!(weights, [3.0, 0.75, 0.75, 1.0, 1.0]);
+        let weights = class_weights(&config, &map, &[1, 1000, 0, 0, 1]).unwrap().unwrap();
+        assert_eq!(weights, [10.0, 0.5005, 1.0, 1.0, 1.0]);
         config.class_weights = ClassWeights::List(vec![1.0; 7]);
         assert!(class_weights(&config, &map, &[1; 5]).unwrap_err().to_string().contains("7 numbers"));
     }

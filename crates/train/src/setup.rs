@@ -16,7 +16,7 @@ use crate::config::{InputSize, Task, TrainConfig};
 use crate::error::TrainError;
 use crate::events::Observer;
 use crate::memory;
-use crate::optimiser::in_trunk;
+use crate::optimiser::{check_patterns, in_trunk};
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
 
@@ -57,11 +57,11 @@ impl Setup {
         };
         let start_card = start_card.as_ref();
         let mut lines = Vec::new();
-        let (sets, classes) = open(config, start_card)?;
+        let (mut sets, classes) = open(config, start_card)?;
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
-        let facts = sets.verify(config, &classes, observer).map_err(|error| {
+        let mut facts = sets.verify(config, &classes, observer).map_err(|error| {
             match (&config.class_map, &config.init) {
                 (None, Some(init))
                     if start_card.is_some_and(|card| card.classes.names() == classes.names()) =>
@@ -74,9 +74,11 @@ impl Setup {
                 _ => error,
             }
         })?;
+        sets.hold_out(config.holdout, &mut facts)?;
         let input = input_size(config, &facts, &mut lines)?;
         let card = card(config, classes, start_card, input);
         let network = build(&card.spec).map_err(TrainError::net)?;
+        check_patterns(config, network.layout())?;
         let mut params = initialise(&network, config.seed);
         if let Some(file) = &start {
             let partial = config.partial && checkpoint.is_none();
@@ -113,7 +115,7 @@ impl Setup {
         };
         let available = memory::available_bytes();
         let [h, w] = input;
-        let n = config.batch_size.min(sets.lens()[0]);
+        let n = config.batch_size.min(sets.lens().train);
         let shape = Shape::new(card.spec.bands, h, w);
         let needs = memory::needs(&network, config, n, shape, largest_validation(config, &facts, input))?;
         lines.push(needs.describe(available));
@@ -264,7 +266,9 @@ fn largest_validation(config: &TrainConfig, facts: &Facts, input: [usize; 2]) ->
     if config.task == Task::Classify {
         return (config.batch_size, Shape::new(3, input[0], input[1]));
     }
-    let largest = facts.val_sizes.iter().max_by_key(|size| size[0] * size[1]).copied().unwrap_or([32, 32]);
+    let held_out = if config.holdout > 0.0 { &facts.train_sizes[..] } else { &[] };
+    let sizes = facts.val_sizes.iter().chain(held_out);
+    let largest = sizes.max_by_key(|size| size[0] * size[1]).copied().unwrap_or([32, 32]);
     let [h, w] = config.resize.map_or([largest[1], largest[0]], |size| [size.h, size.w]);
     (1, Shape::new(3, h, w))
 }

@@ -11,13 +11,14 @@ const REPORT: [&str; 3] = ["0010", "0097", "0107"];
 pub struct Snapshots {
     /// Positions in the validation set.
     pub tiles: Vec<usize>,
-    /// The epochs.
-    pub epochs: Epochs,
+    /// The epochs that were asked for.
+    epochs: Option<Epochs>,
 }
 
 impl Snapshots {
     /// Chooses them: as the settings say, else the report's three tiles where all are in the set, else three
-    /// by class content; at the first, the middle and the last epoch. `pixels` counts the classes per tile.
+    /// by class content; at the epochs of the settings, else the first, the middle and the last. `pixels` counts
+    /// the classes per tile.
     ///
     /// # Errors
     /// A tile that is not in the set.
@@ -49,16 +50,15 @@ impl Snapshots {
                 _ => by_content(pixels, 3),
             },
         };
-        let last = config.epochs;
-        let epochs = match &config.snapshot_epochs {
-            Some(epochs) => epochs.clone(),
-            None => {
-                let mut list = vec![1, (last / 2).max(1), last];
-                list.dedup();
-                Epochs::List(list)
-            }
-        };
-        Ok(Snapshots { tiles, epochs })
+        Ok(Snapshots { tiles, epochs: config.snapshot_epochs.clone() })
+    }
+
+    /// Whether masks are kept in `epoch` of `epochs`.
+    pub fn are_due(&self, epoch: usize, epochs: usize) -> bool {
+        match &self.epochs {
+            Some(chosen) => chosen.contains(epoch),
+            None => [1, (epochs / 2).max(1), epochs].contains(&epoch),
+        }
     }
 }
 
@@ -107,9 +107,13 @@ mod tests {
         let stems = ["0001", "0010", "0097", "0107"];
         let pixels = vec![vec![1, 1]; 4];
         let chosen = Snapshots::choose(&config(), &stems, &pixels).unwrap();
-        assert_eq!(chosen, Snapshots { tiles: vec![1, 2, 3], epochs: Epochs::List(vec![1, 10, 20]) });
-        let short = TrainConfig { epochs: 1, ..config() };
-        assert_eq!(Snapshots::choose(&short, &stems, &pixels).unwrap().epochs, Epochs::List(vec![1]));
+        assert_eq!(chosen.tiles, [1, 2, 3]);
+        let due = |chosen: &Snapshots, epochs: usize| {
+            (1..=epochs).filter(|epoch| chosen.are_due(*epoch, epochs)).collect::<Vec<_>>()
+        };
+        assert_eq!((due(&chosen, 20), due(&chosen, 1)), (vec![1, 10, 20], vec![1]));
+        let named = TrainConfig { snapshot_epochs: Some(Epochs::List(vec![2, 3])), ..config() };
+        assert_eq!(due(&Snapshots::choose(&named, &stems, &pixels).unwrap(), 9), [2, 3]);
     }
 
     #[test]

@@ -114,6 +114,51 @@ impl Observer for StopAfter {
     }
 }
 
+/// Ends a run after some steps.
+struct StopAfterSteps(AtomicUsize);
+
+impl Observer for StopAfterSteps {
+    fn event(&self, event: &Event<'_>) {
+        if matches!(event, Event::Step { .. }) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+    fn should_stop(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+}
+
+/// Copies the run folder at one step, as a kill at that moment would leave it.
+struct Killed {
+    run: PathBuf,
+    copy: PathBuf,
+    epoch: usize,
+    step: usize,
+}
+
+impl Observer for Killed {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Step { epoch, done, .. } = *event
+            && (epoch, done) == (self.epoch, self.step)
+        {
+            copy_folder(&self.run, &self.copy);
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
+    }
+}
+
 /// Keeps the lines.
 #[derive(Default)]
 struct Lines(Mutex<Vec<String>>);
@@ -134,7 +179,7 @@ fn losses(summary: &RunSummary) -> Vec<f64> {
 fn a_classifier_learns_three_colours() {
     let bench = Bench::classes();
     let changes =
-        "model = 'vgg16_bn'\nepochs = 8\nwidth = 0.125\nlabel_smoothing = 0\nclass_weights = 'auto'";
+        "model = 'vgg16_bn'\nepochs = 8\nwidth = 0.125\nlabel_smoothing = 0\nclass_weights = 'median'";
     let config = bench.config(Task::Classify, "run", changes);
     let lines = Lines::default();
     let summary = train(config, &lines).unwrap();
@@ -219,29 +264,62 @@ fn course_recipe_trains_whole_tiles_in_caffe_geometry() {
     assert_eq!((summary.epochs.len(), summary.epochs[0].step, summary.epochs[0].lr), (1, 1, 1e-3));
 }
 
-/// Whatever is random, and both optimisers, must not depend on threads or interruptions.
+/// The rows of metrics.csv without what is measured by a clock.
+fn curve(bench: &Bench, run: &str) -> Vec<Vec<String>> {
+    let text = String::from_utf8(bench.bytes(run, "metrics.csv")).unwrap();
+    let timed = ["images_per_s", "data_wait", "train_s", "validation_s", "elapsed_s"];
+    let names: Vec<&str> = text.lines().next().unwrap().split(',').collect();
+    let row = |line: &str| {
+        let cells = line.split(',').zip(&names).filter(|(_, name)| !timed.contains(name));
+        cells.map(|(cell, _)| cell.to_string()).collect()
+    };
+    text.lines().map(row).collect()
+}
+
+/// Whatever is random, and both optimisers, must not depend on threads or interruptions. `changes` are of a run of
+/// two epochs of more than two steps.
 fn same_bytes(bench: &Bench, task: Task, changes: &str) {
-    let with =
-        |threads: usize, workers: usize| format!("{changes}\nthreads = {threads}\nworkers = {workers}");
-    train(bench.config(task, "one", &with(1, 1)), &Silent).unwrap();
-    train(bench.config(task, "two", &with(2, 3)), &Silent).unwrap();
+    let with = |threads: usize, workers: usize, every: &str| {
+        format!("{changes}\nthreads = {threads}\nworkers = {workers}\ncheckpoint_every = '{every}'")
+    };
+    train(bench.config(task, "one", &with(1, 1, "1epoch")), &Silent).unwrap();
+    train(bench.config(task, "two", &with(2, 3, "1epoch")), &Silent).unwrap();
     let stop = StopAfter(AtomicUsize::new(1));
-    let summary = train(bench.config(task, "cut", &with(2, 1)), &stop).unwrap();
+    let summary = train(bench.config(task, "cut", &with(2, 1, "10m")), &stop).unwrap();
     assert!(!summary.finished && summary.epochs.len() == 1);
     // Rows after the checkpoint are cut off.
     let path = bench.path("cut/metrics.jsonl");
     let row = fs::read_to_string(&path).unwrap();
     fs::write(&path, format!("{row}{}", row.replace("\"epoch\":1", "\"epoch\":2"))).unwrap();
-    let summary = resume(&bench.path("cut"), &Silent).unwrap();
+    let summary = resume(&bench.path("cut"), None, &Silent).unwrap();
     assert!(summary.finished && !summary.already_finished);
     assert_eq!(summary.epochs.iter().map(|epoch| epoch.epoch).collect::<Vec<_>>(), [1, 2]);
-    for file in ["weights/last.safetensors", "weights/best.safetensors"] {
-        let expected = bench.bytes("one", file);
-        assert!(bench.bytes("two", file) == expected, "{file}: two threads");
-        assert!(bench.bytes("cut", file) == expected, "{file}: resumed");
+    // Stopped within the first epoch, and again at its last step, on another number of threads.
+    let summary =
+        train(bench.config(task, "within", &with(2, 2, "10m")), &StopAfterSteps(AtomicUsize::new(1)));
+    assert!(!summary.unwrap().finished);
+    let steps = fs::read_to_string(bench.path("one/metrics.jsonl")).unwrap();
+    let first: hectare_train::EpochRecord = serde_json::from_str(steps.lines().next().unwrap()).unwrap();
+    let left = StopAfterSteps(AtomicUsize::new(first.step as usize - 1));
+    let summary = resume(&bench.path("within"), Some(1), &left).unwrap();
+    assert!(!summary.finished && summary.epochs.is_empty());
+    assert!(resume(&bench.path("within"), Some(3), &Silent).unwrap().finished);
+    // Killed within the second epoch, a step after its last checkpoint.
+    let killed = Killed { run: bench.path("alive"), copy: bench.path("killed"), epoch: 2, step: 2 };
+    train(bench.config(task, "alive", &with(2, 1, "1steps")), &killed).unwrap();
+    assert!(resume(&bench.path("killed"), None, &Silent).unwrap().finished);
+    let weights = fs::read_dir(bench.path("one/weights")).unwrap();
+    let files: Vec<String> =
+        weights.map(|entry| format!("weights/{}", entry.unwrap().file_name().to_str().unwrap())).collect();
+    assert!(files.len() >= 2, "{files:?}");
+    for run in ["two", "cut", "within", "alive", "killed"] {
+        for file in files.iter().map(String::as_str).chain(["eval/protocol.json", "eval/confusion.csv"]) {
+            assert!(bench.bytes(run, file) == bench.bytes("one", file), "{file} of {run}");
+        }
+        assert_eq!(curve(bench, run), curve(bench, "one"), "{run}");
     }
-    assert!(resume(&bench.path("one"), &Silent).unwrap().already_finished);
-    let again = train(bench.config(task, "one", &with(1, 1)), &Silent).unwrap_err();
+    assert!(resume(&bench.path("one"), None, &Silent).unwrap().already_finished);
+    let again = train(bench.config(task, "one", &with(1, 1, "1epoch")), &Silent).unwrap_err();
     assert!(matches!(again, TrainError::HoldsCheckpoint(_)) && !again.began());
 }
 
@@ -251,14 +329,146 @@ fn classifier_gives_the_same_bytes_at_any_threads_and_after_a_resume() {
     same_bytes(
         &bench,
         Task::Classify,
-        "model = 'vgg16_bn'\nhead = 'hidden512'\nepochs = 2\nrotate = 10\nbrightness = 0.2\nclip_norm = 1.0",
+        "model = 'vgg16_bn'\nhead = 'hidden512'\nepochs = 2\nrotate = 10\nbrightness = 0.2\nclip_norm = 1.0\n\
+         ema = 0.9\nholdout = 0.2\naccumulate = 2",
     );
 }
 
 #[test]
 fn segmentation_gives_the_same_bytes_at_any_threads_and_after_a_resume() {
     let bench = Bench::tiles();
-    same_bytes(&bench, Task::Segment, "model = 'fcn8s'\nepochs = 2\noptimiser = 'sgd'\nschedule = 'poly'");
+    same_bytes(
+        &bench,
+        Task::Segment,
+        "model = 'fcn8s'\nepochs = 2\nbatch_size = 3\noptimiser = 'sgd'\nschedule = 'poly'",
+    );
+}
+
+#[test]
+fn a_share_is_held_out_and_the_average_is_measured() {
+    let bench = Bench::classes();
+    let changes = "epochs = 3\nholdout = 0.25\nema = 0.9\nvalidate_every = 2";
+    let lines = Lines::default();
+    let summary = train(bench.config(Task::Classify, "run", changes), &lines).unwrap();
+    let lines = lines.0.into_inner().unwrap().join("\n");
+    let (_, sizes) = lines.lines().next().unwrap().split_once(": ").unwrap();
+    let numbers: Vec<usize> =
+        sizes.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect();
+    let (trained, held_out) = (numbers[0], numbers[1]);
+    assert!(trained + held_out == 36 && held_out > 0, "{sizes}");
+    assert_eq!(summary.epochs[0].step as usize, trained.div_ceil(5));
+    assert!(summary.epochs[0].holdout.is_none());
+    let last = &summary.epochs[2];
+    assert!(last.holdout.is_some() && last.ema_validation.is_some() && last.ema_holdout.is_some());
+    let picks = summary.picks.unwrap();
+    assert_eq!((picks.rows().len(), picks.last.epoch), (4, 3));
+    assert!(picks.on_holdout.as_ref().unwrap().holdout.is_some());
+    let json: serde_json::Value = serde_json::from_slice(&bench.bytes("run", "eval/protocol.json")).unwrap();
+    assert_eq!(json["last"]["validation"].as_f64(), Some(picks.last.validation));
+    assert!(lines.contains("picked on holdout: epoch"), "{lines}");
+    // The figures belong to the files: the averaged weights are the ones that the record measured.
+    let measured = |file: &str| {
+        let loaded = weights::read_model(bench.path("run").join(file)).unwrap();
+        let mut model = Model::new(loaded.card, loaded.network, loaded.params, Isa::best()).unwrap();
+        let set = hectare_data::ClassificationSet::open(&bench.path("val")).unwrap();
+        let (recipe, network) = model.parts();
+        let settings = hectare_train::EvaluationSettings::default();
+        let found = hectare_train::evaluate_classification(recipe, network, &set.samples, &settings).unwrap();
+        (found.confusion.accuracy(), found.loss.mean())
+    };
+    for (file, figures) in [
+        ("weights/last.safetensors", last.validation.as_ref().unwrap()),
+        ("weights/ema.safetensors", last.ema_validation.as_ref().unwrap()),
+    ] {
+        let (accuracy, loss) = measured(file);
+        assert!((loss - figures.loss).abs() < 1e-6 && accuracy == figures.accuracy, "{file}");
+    }
+    assert_ne!(bench.bytes("run", "weights/last.safetensors"), bench.bytes("run", "weights/ema.safetensors"));
+    for (_, pick) in picks.rows() {
+        assert_eq!(measured(pick.file).0, pick.validation, "{}", pick.file);
+    }
+}
+
+#[test]
+fn a_run_of_some_steps_ends_within_an_epoch() {
+    let bench = Bench::classes();
+    let summary = train(bench.config(Task::Classify, "run", "steps = 10"), &Silent).unwrap();
+    assert_eq!(summary.epochs.iter().map(|epoch| epoch.step).collect::<Vec<_>>(), [8, 10]);
+    // The warm-up takes an epoch, and the tenth step is halfway down the cosine.
+    assert!(summary.epochs[1].validation.is_some() && (summary.epochs[1].lr - 1.5e-3).abs() < 1e-12);
+    let config = String::from_utf8(bench.bytes("run", "config.toml")).unwrap();
+    assert!(config.contains("epochs = 2\n") && config.contains("steps = 10\n"), "{config}");
+    assert!(resume(&bench.path("run"), None, &Silent).unwrap().already_finished);
+}
+
+#[test]
+fn hours_become_steps_once() {
+    let bench = Bench::classes();
+    let steps = || {
+        let config = String::from_utf8(bench.bytes("run", "config.toml")).unwrap();
+        let line = config.lines().find(|line| line.starts_with("steps = ")).map(str::to_string);
+        line.unwrap_or_else(|| panic!("{config}"))
+    };
+    let config = bench.config(Task::Classify, "run", "hours = 0.02\nema = 0.99");
+    assert!(!train(config, &StopAfterSteps(AtomicUsize::new(2))).unwrap().finished);
+    let planned = steps();
+    let summary = resume(&bench.path("run"), None, &StopAfterSteps(AtomicUsize::new(2))).unwrap();
+    assert!(!summary.finished && steps() == planned);
+    // Timing leaves no trace: the same steps without hours give the same weights.
+    let config = bench.config(Task::Classify, "plain", &format!("{planned}\nema = 0.99"));
+    assert!(!train(config, &StopAfterSteps(AtomicUsize::new(4))).unwrap().finished);
+    let file = "weights/last.safetensors";
+    assert!(bench.bytes("run", file) == bench.bytes("plain", file));
+}
+
+#[test]
+fn batches_accumulate_to_a_larger_one() {
+    let bench = Bench::classes();
+    let run = |name: &str, size: &str| {
+        let changes = format!(
+            "epochs = 1\nlabel_smoothing = 0.1\nclass_weights = '1,2,3'\noptimiser = 'sgd'\n\
+                               lr = 0.01\n{size}"
+        );
+        train(bench.config(Task::Classify, name, &changes), &Silent).unwrap();
+        weights::read(bench.path(name).join("weights/last.safetensors")).unwrap()
+    };
+    let (whole, parts) = (run("whole", "batch_size = 12"), run("parts", "batch_size = 4\naccumulate = 3"));
+    let other = run("other", "batch_size = 4");
+    let far = |a: &weights::WeightFile, b: &weights::WeightFile| {
+        let pairs = a.tensors.iter().zip(&b.tensors).flat_map(|(a, b)| a.data.iter().zip(&b.data));
+        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    assert!(far(&whole, &parts) < 1e-5, "{}", far(&whole, &parts));
+    assert!(far(&whole, &other) > 1e-3, "{}", far(&whole, &other));
+}
+
+#[test]
+fn frozen_nodes_stay_and_factors_count() {
+    let bench = Bench::classes();
+    let run = |name: &str, more: &str| {
+        let changes = format!(
+            "epochs = 1\noptimiser = 'sgd'\nmomentum = 0\nsteps = 1\nwarmup_epochs = 0\nwidth = 0.125\n{more}"
+        );
+        train(bench.config(Task::Classify, name, &changes), &Silent).unwrap();
+        weights::read(bench.path(name).join("weights/last.safetensors")).unwrap()
+    };
+    let start = run("start", "lr = 1e-30");
+    let plain = run("plain", "lr = 0.5");
+    let frozen = run("frozen", "lr = 0.5\nfreeze = ['features.0', 'fc.*']\nlr_factor = ['features.2=0.5']");
+    let moved = |file: &weights::WeightFile, name: &str| -> Vec<f32> {
+        let of = |file: &weights::WeightFile| file.get(name).unwrap().data.clone();
+        of(file).iter().zip(of(&start)).map(|(a, b)| a - b).collect()
+    };
+    for name in ["features.0.weight", "features.0.bias", "fc.0.weight", "fc.0.bias"] {
+        assert!(moved(&frozen, name).iter().all(|x| x.abs() < 1e-20), "{name}");
+        assert!(moved(&plain, name).iter().any(|x| x.abs() > 1e-6), "{name}");
+    }
+    let pairs = moved(&frozen, "features.2.weight").into_iter().zip(moved(&plain, "features.2.weight"));
+    for (half, whole) in pairs {
+        assert!((2.0 * half - whole).abs() < 1e-5, "{half} {whole}");
+    }
+    let last = |file| moved(file, "features.28.weight");
+    assert!(last(&frozen).iter().zip(last(&plain)).all(|(a, b)| (a - b).abs() < 1e-6));
 }
 
 #[test]
@@ -269,7 +479,7 @@ fn a_run_resumes_from_the_moment_its_settings_exist() {
     fs::create_dir(bench.path("bare")).unwrap();
     let config = bench.config(Task::Classify, "bare", "epochs = 1");
     fs::write(bench.path("bare/config.toml"), config.to_toml()).unwrap();
-    assert!(resume(&bench.path("bare"), &Silent).unwrap().finished);
+    assert!(resume(&bench.path("bare"), None, &Silent).unwrap().finished);
     let file = "weights/last.safetensors";
     assert!(bench.bytes("bare", file) == bench.bytes("whole", file));
 }
@@ -306,6 +516,11 @@ fn bad_input_is_refused_before_anything_is_written() {
     refuse("snapshot = ['9999']", "--snapshot 9999");
     refuse("ignore = ['Swamp']", "--ignore Swamp");
     refuse("class_weights = '1,2'", "--class-weights has 2 numbers");
+    refuse("holdout = 0.0001", "--holdout 0.0001 holds out none");
+    refuse("holdout = 0.9999", "--holdout 0.9999 leaves no picture");
+    refuse("freeze = ['features.0', 'fc.0']", "--freeze fc.0");
+    refuse("lr_factor = ['feature.*=0.1']", "--lr-factor feature.*");
+    refuse("freeze = ['*']", "every layer is frozen");
     refuse("init = '/nowhere/w.safetensors'", "/nowhere/w.safetensors");
     refuse("train = '/nowhere'", "/nowhere");
     refuse("out = '/proc/hectare/run'", "/proc");

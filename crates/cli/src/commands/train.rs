@@ -3,7 +3,7 @@
 pub mod args;
 
 use hectare_net::weights::WeightError;
-use hectare_train::{Layer, RunSummary, TrainConfig, TrainError};
+use hectare_train::{Layer, Picks, RunSummary, TrainConfig, TrainError};
 
 use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
@@ -17,7 +17,7 @@ use crate::{console, output};
 pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> {
     let watcher = Watcher::default();
     let summary = match (&args.resume, &args.task) {
-        (Some(run), _) => hectare_train::resume(run, &watcher),
+        (Some(run), _) => hectare_train::resume(run, threads, &watcher),
         (None, Some(task)) => {
             let config = config(task, threads)?;
             output::check_folder(&config.out)?;
@@ -58,19 +58,34 @@ fn finish(summary: &RunSummary) -> Result<Answer, Failure> {
     if summary.already_finished {
         console::say(format_args!("{folder} was finished before; nothing was left to do"));
     }
-    let name =
-        summary.epochs.iter().filter_map(|epoch| epoch.validation.as_ref()).map(|v| v.metric().1).next_back();
     let mut text = String::new();
-    if let (Some(best), Some(name)) = (&summary.best, name) {
+    if let Some(picks) = &summary.picks {
         text += &format!(
-            "best {name} {:.4} in epoch {}: {folder}/weights/best.safetensors\n",
-            best.metric, best.epoch
+            "best {} {:.4} in epoch {}: {folder}/{}\n",
+            picks.metric, picks.on_validation.validation, picks.on_validation.epoch, picks.on_validation.file
         );
     }
     text += &format!("last epoch {}: {folder}/weights/last.safetensors\n", summary.epochs.len());
+    if let Some(picks) = summary.picks.as_ref().filter(|_| summary.finished) {
+        text += &side_by_side(picks);
+    }
     console::result(text)?;
     if !summary.finished {
         console::say(format_args!("go on with `hectare train --resume {folder}`"));
+        return Ok(Answer::No);
     }
     Ok(Answer::Yes)
+}
+
+/// The figures of each way of choosing an epoch.
+fn side_by_side(picks: &Picks) -> String {
+    let held_out = picks.on_holdout.is_some();
+    let head = if held_out { "  held out" } else { "" };
+    let mut text = format!("\n{:<22}{:>6}{:>12}{head}\n", picks.metric, "epoch", "validation");
+    for (name, pick) in picks.rows() {
+        let averaged = if pick.averaged && !name.ends_with("averaged") { ", averaged" } else { "" };
+        let holdout = pick.holdout.map_or(String::new(), |figure| format!("{figure:>10.4}"));
+        text += &format!("{:<22}{:>6}{:>12.4}{holdout}{averaged}\n", name, pick.epoch, pick.validation);
+    }
+    text
 }

@@ -8,6 +8,9 @@ use serde_json::{Map, Value};
 
 use super::{ConfigError, ONLY, Task, TrainConfig};
 
+/// Keys that say how long a run is.
+const LENGTHS: [&str; 3] = ["epochs", "steps", "hours"];
+
 /// A few settings by key, with the place they come from.
 #[derive(Clone, Debug)]
 pub struct Layer {
@@ -73,7 +76,20 @@ impl Layer {
         }
     }
 
+    /// Refuses two lengths of one run in one place. Saved settings hold the steps and the epochs that came of
+    /// the hours, which agree.
+    pub(super) fn check_length(&self) -> Result<(), ConfigError> {
+        if self.has("hours") && self.has("epochs") && !self.has("steps") {
+            return Err(wrong_value("hours", &self.values["hours"], "excludes --epochs; give one of them"));
+        }
+        Ok(())
+    }
+
     pub(super) fn lay_over(&mut self, other: &Layer) {
+        // One length of the run takes the place of another.
+        if LENGTHS.iter().any(|key| other.has(key)) {
+            LENGTHS.iter().for_each(|key| drop(self.values.remove(*key)));
+        }
         self.values.extend(other.values.clone());
     }
 
@@ -120,11 +136,15 @@ fn table(config: &TrainConfig) -> Map<String, Value> {
 }
 
 fn wrong(key: &str, value: &Value, error: &serde_json::Error) -> ConfigError {
+    wrong_value(key, value, &error.to_string())
+}
+
+fn wrong_value(key: &str, value: &Value, problem: &str) -> ConfigError {
     let value = match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
-    ConfigError::Value { key: key.into(), value, problem: error.to_string() }
+    ConfigError::Value { key: key.into(), value, problem: problem.into() }
 }
 
 /// The key with the least edits (up to a third of its length), if any.

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use hectare_net::{Geometry, Head, ModelKind};
 
-use super::{ClassWeights, Epochs, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task, TrainConfig};
+use super::{
+    ClassWeights, Epochs, Every, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task, TrainConfig,
+};
 
 /// The settings of a preset. `pretrained`: whether weights are given to start from, which lowers the rate
 /// of a segmentation network's trunk.
@@ -91,14 +93,20 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         head: Head::Linear,
         input: InputSize::Fixed(Size::square(128)),
         resize: None,
+        holdout: 0.0,
         epochs: 1,
+        steps: None,
+        hours: None,
         batch_size: 1,
+        accumulate: 1,
         seed: 1,
         limit: None,
         val_limit: None,
         optimiser: OptimiserKind::AdamW,
         lr: 1e-3,
         trunk_lr_factor: 1.0,
+        lr_factor: Vec::new(),
+        freeze: Vec::new(),
         momentum: 0.9,
         beta1: 0.9,
         beta2: 0.999,
@@ -109,6 +117,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         schedule: ScheduleKind::Cosine,
         warmup_epochs: 0.5,
         poly_power: 0.9,
+        ema: 0.0,
         class_weights: ClassWeights::None,
         label_smoothing: 0.0,
         flip_h: false,
@@ -121,7 +130,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         brightness: 0.0,
         contrast: 0.0,
         saturation: 0.0,
-        checkpoint_every: 1,
+        checkpoint_every: Every::Seconds(600.0),
         validate_every: 1,
         keep_epochs: Epochs::None,
         snapshot: None,

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::text::{as_text, join};
 
 /// A name list with `FromStr`, `Display` and serde as that name.
 macro_rules! named {
@@ -140,14 +141,17 @@ impl fmt::Display for InputSize {
     }
 }
 
-/// The weight of each class in the loss. Written as `none`, `auto` or a list of numbers.
+/// The weight of each class in the loss. Written as `none`, `median`, `inverse` or a list of numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClassWeights {
     /// All one.
     None,
     /// Median frequency balancing over the training set (Eigen and Fergus 2015): the median share of the
     /// classes over the share of this one, at most 10; 1 for a class that does not occur.
-    Auto,
+    Median,
+    /// Inverse frequency: the mean share of the classes over the share of this one, at most 10; 1 for a class
+    /// that does not occur.
+    Inverse,
     /// One number per class.
     List(Vec<f64>),
 }
@@ -157,7 +161,8 @@ impl FromStr for ClassWeights {
     fn from_str(text: &str) -> Result<ClassWeights, String> {
         match text.trim() {
             "none" => Ok(ClassWeights::None),
-            "auto" => Ok(ClassWeights::Auto),
+            "median" => Ok(ClassWeights::Median),
+            "inverse" => Ok(ClassWeights::Inverse),
             list => list
                 .split(',')
                 .map(|part| part.trim().parse::<f64>().map_err(|_| format!("`{part}` is no class weight")))
@@ -171,7 +176,8 @@ impl fmt::Display for ClassWeights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ClassWeights::None => f.write_str("none"),
-            ClassWeights::Auto => f.write_str("auto"),
+            ClassWeights::Median => f.write_str("median"),
+            ClassWeights::Inverse => f.write_str("inverse"),
             ClassWeights::List(list) => join(f, list),
         }
     }
@@ -227,68 +233,7 @@ impl fmt::Display for Epochs {
     }
 }
 
-fn join(f: &mut fmt::Formatter<'_>, list: &[impl fmt::Display]) -> fmt::Result {
-    let parts: Vec<String> = list.iter().map(|part| part.to_string()).collect();
-    f.write_str(&parts.join(","))
-}
-
-/// Serde as the text of `Display`; reading also takes a bare number or a list of numbers.
-macro_rules! as_text {
-    ($($type:ident),+) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let text = self.to_string();
-                match text.parse::<u64>() {
-                    Ok(number) => serializer.serialize_u64(number),
-                    Err(_) => serializer.serialize_str(&text),
-                }
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                deserializer.deserialize_any(Text)?.parse().map_err(de::Error::custom)
-            }
-        }
-    )+};
-}
-
 as_text!(Size, InputSize, ClassWeights, Epochs);
-
-/// Reads a string, a number or a list of numbers into the text that stands after a flag.
-struct Text;
-
-impl<'de> Visitor<'de> for Text {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a word, a number or a list of numbers")
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_string())
-    }
-
-    fn visit_u64<E: de::Error>(self, number: u64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_f64<E: de::Error>(self, number: f64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut seq: A) -> Result<String, A::Error> {
-        let mut parts = Vec::new();
-        while let Some(number) = seq.next_element::<f64>()? {
-            parts.push(number.to_string());
-        }
-        Ok(parts.join(","))
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -307,7 +252,7 @@ mod tests {
 
     #[test]
     fn weights_and_epochs_survive_a_round_trip() {
-        for text in ["none", "auto", "0.79,0.14,1,2.74"] {
+        for text in ["none", "median", "inverse", "0.79,0.14,1,2.74"] {
             assert_eq!(text.parse::<ClassWeights>().unwrap().to_string(), text);
         }
         for text in ["none", "all", "1,10,20"] {

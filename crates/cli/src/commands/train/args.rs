@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Subcommand};
 use hectare_net::{Geometry, Head, ModelKind};
 use hectare_train::{
-    ClassWeights, Epochs, InputSize, Layer, OptimiserKind, Preset, ScheduleKind, Size, Task,
+    ClassWeights, Epochs, Every, InputSize, Layer, LrFactor, OptimiserKind, Preset, ScheduleKind, Size, Task,
 };
 use serde::Serialize;
 
@@ -78,6 +78,10 @@ settings! {
     /// Class names and colours: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE", help_heading = "Data and files")]
     class_map: PathBuf,
+    /// Share of the training set, chosen by the hash of each name, that is held out of training and validated on
+    /// its own.
+    #[arg(long, value_name = "SHARE", help_heading = "Data and files")]
+    holdout: f64,
     /// Only the first N samples of each set.
     #[arg(long, value_name = "N", help_heading = "Data and files")]
     limit: usize,
@@ -120,11 +124,21 @@ settings! {
     #[arg(long, value_name = "NAME", help_heading = "Recipe")]
     preset: Preset,
     /// Passes over the training set.
-    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    #[arg(long, value_name = "N", conflicts_with_all = ["steps", "hours"], help_heading = "Recipe")]
     epochs: usize,
-    /// Pictures in a step.
+    /// Steps in all, in place of --epochs.
+    #[arg(long, value_name = "N", conflicts_with = "hours", help_heading = "Recipe")]
+    steps: u64,
+    /// Hours that the run may take, in place of --epochs: steps are timed for a minute, and as many are planned as
+    /// fit with their validations.
+    #[arg(long, value_name = "H", help_heading = "Recipe")]
+    hours: f64,
+    /// Pictures that the network sees at once.
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     batch_size: usize,
+    /// Batches in a step: the gradient of one that is N times larger, in the memory of one.
+    #[arg(long, value_name = "N", help_heading = "Recipe")]
+    accumulate: usize,
     /// Seed of weights, order, augmentation and dropout.
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     seed: u64,
@@ -137,6 +151,14 @@ settings! {
     /// Factor on the rate of the trunk; 0 leaves it as it is.
     #[arg(long, value_name = "X", help_heading = "Recipe")]
     trunk_lr_factor: f64,
+    /// Factor on the rate of the nodes that fit a pattern, as 'features.2*=0.05'; may be repeated, the last that fits
+    /// counts, before --trunk-lr-factor.
+    #[arg(long, value_name = "PATTERN=X", value_delimiter = ',', help_heading = "Recipe")]
+    lr_factor: Vec<LrFactor>,
+    /// Nodes that are not trained, as 'features.*'; may be repeated. Frozen layers before all others cost no backward
+    /// pass.
+    #[arg(long, value_name = "PATTERN", value_delimiter = ',', help_heading = "Recipe")]
+    freeze: Vec<String>,
     /// Momentum of SGD.
     #[arg(long, value_name = "X", help_heading = "Recipe")]
     momentum: f64,
@@ -167,7 +189,10 @@ settings! {
     /// Exponent of the `poly` schedule.
     #[arg(long, value_name = "X", help_heading = "Recipe")]
     poly_power: f64,
-    /// Weight of each class in the loss: `none`, `auto` or a list.
+    /// Decay of a running average of the weights (as 0.999), measured beside the weights themselves; 0 for none.
+    #[arg(long, value_name = "DECAY", help_heading = "Recipe")]
+    ema: f64,
+    /// Weight of each class in the loss: `none`, `median` or `inverse` frequency, or a list.
     #[arg(long, value_name = "LIST", help_heading = "Recipe")]
     class_weights: ClassWeights,
     /// Share of the target spread over all classes.
@@ -205,9 +230,9 @@ settings! {
     #[arg(long, value_name = "X", help_heading = "Augmentation")]
     saturation: f64,
 
-    /// Epochs between two checkpoints.
-    #[arg(long, value_name = "N", help_heading = "What is kept")]
-    checkpoint_every: usize,
+    /// How often a checkpoint is written: `10m` (or s, h), `500steps`, `2epochs`.
+    #[arg(long, value_name = "EVERY", help_heading = "What is kept")]
+    checkpoint_every: Every,
     /// Epochs between two validations.
     #[arg(long, value_name = "N", help_heading = "What is kept")]
     validate_every: usize,

@@ -1,0 +1,100 @@
+//! What a run keeps: weights of chosen epochs, checkpoints, and the figures at its end.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hectare_net::{Params, weights as weight_files};
+
+use super::session::Run;
+use crate::checkpoint::{self, StateHeader};
+use crate::config::Every;
+use crate::error::TrainError;
+use crate::files;
+use crate::picks::Picks;
+use crate::record::EpochRecord;
+
+impl Run<'_> {
+    /// Writes what an epoch has to keep: numbered and best weights first, then the checkpoint as a pair.
+    pub fn keep(&mut self, record: &EpochRecord, last: bool) -> Result<(), TrainError> {
+        let (mut raw, mut averaged) = (Vec::new(), Vec::new());
+        if record.validation.is_some() {
+            averaged.push(self.folder.average());
+        }
+        for (chosen, best, path) in [
+            (record.best, &self.best, self.folder.best()),
+            (record.best_holdout, &self.best_holdout, self.folder.best_holdout()),
+        ] {
+            if chosen {
+                let of_average = best.as_ref().is_some_and(|best| best.averaged);
+                if of_average { averaged.push(path) } else { raw.push(path) }
+            }
+        }
+        if self.config.keep_epochs.contains(self.epoch) {
+            raw.push(self.folder.numbered(self.epoch));
+        }
+        if let Some(average) = &self.average {
+            self.write(&average.params, &averaged)?;
+        }
+        if last || self.is_due() { self.checkpoint(&raw) } else { self.write(&self.params, &raw) }
+    }
+
+    /// Whether the settings ask for a checkpoint now.
+    pub fn is_due(&self) -> bool {
+        let (at, step, epoch) = self.saved;
+        match self.config.checkpoint_every {
+            Every::Epochs(epochs) => self.epoch >= epoch + epochs,
+            Every::Steps(steps) => self.step >= step + steps,
+            Every::Seconds(seconds) => at.elapsed().as_secs_f64() >= seconds,
+        }
+    }
+
+    /// Writes a checkpoint, and its weights under other names besides.
+    pub fn checkpoint(&mut self, copies: &[PathBuf]) -> Result<(), TrainError> {
+        let next = [self.folder.next()];
+        self.write(&self.params, &[&next, copies].concat())?;
+        let header = StateHeader {
+            epoch: self.epoch,
+            step: self.step,
+            partial: (self.partial.steps > 0).then(|| self.partial.clone()),
+            samples: self.source.len(),
+            seed: self.config.seed,
+            isa: self.isa.name().into(),
+            best: self.best.clone(),
+            best_holdout: self.best_holdout.clone(),
+            elapsed_s: self.elapsed_s,
+            weights: String::new(),
+            weights_sha256: String::new(),
+            lens: Vec::new(),
+        };
+        let mut slots: Vec<&[f32]> = self.optimiser.slots().iter().map(|slot| &slot[..]).collect();
+        if let Some(average) = &self.average {
+            slots.extend([&average.params.values[..], &average.params.buffers[..]]);
+        }
+        checkpoint::commit(&self.folder, header, &slots)?;
+        self.saved = (Instant::now(), self.step, self.epoch);
+        Ok(())
+    }
+
+    /// Writes weights once, under each of the names.
+    fn write(&self, params: &Params, paths: &[PathBuf]) -> Result<(), TrainError> {
+        let Some((first, rest)) = paths.split_first() else { return Ok(()) };
+        let write = |path: &Path| weight_files::write(path, &self.card, params).map_err(TrainError::net);
+        write(first)?;
+        rest.iter().try_for_each(|path| files::duplicate(first, path))
+    }
+
+    /// Says and writes the figures of the epochs that each way of choosing picks.
+    pub fn report(&self, picks: &Picks) -> Result<(), TrainError> {
+        let json = serde_json::to_string_pretty(picks).expect("figures are plain JSON");
+        files::write(&self.folder.protocol(), json + "\n")?;
+        for (name, pick) in picks.rows() {
+            let which = if pick.averaged { ", averaged weights" } else { "" };
+            let holdout = pick.holdout.map_or(String::new(), |figure| format!(" (held out {figure:.6})"));
+            self.say(&format!(
+                "{name}: epoch {}{which}, {} {:.6}{holdout}",
+                pick.epoch, picks.metric, pick.validation
+            ))?;
+        }
+        Ok(())
+    }
+}
