@@ -12,6 +12,7 @@ mod failure;
 mod model_file;
 mod output;
 mod progress;
+mod signals;
 mod table;
 
 use std::process::ExitCode;

@@ -1,7 +1,8 @@
 //! Progress on stderr: bars on a terminal, plain lines elsewhere, nothing with `-q`.
 
 use std::fmt::Display;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hectare_train::{EpochRecord, Event, Observer};
@@ -75,9 +76,15 @@ impl Drop for Counter {
 #[derive(Default)]
 pub struct Watcher {
     state: Mutex<State>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Watcher {
+    /// A watcher that ends the run, after the step in progress, once the flag is up.
+    pub fn until(stop: Arc<AtomicBool>) -> Watcher {
+        Watcher { stop, ..Watcher::default() }
+    }
+
     /// Lines go above the bar.
     fn line(state: &State, line: impl Display) {
         match &state.bar {
@@ -140,6 +147,10 @@ impl Observer for Watcher {
             }
             _ => {}
         }
+    }
+
+    fn should_stop(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
     }
 }
 

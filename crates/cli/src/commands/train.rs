@@ -8,14 +8,14 @@ use hectare_train::{Layer, Picks, RunSummary, TrainConfig, TrainError};
 use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Watcher;
-use crate::{console, output};
+use crate::{console, output, signals};
 
-/// Trains; the summary of the run goes to stdout.
+/// Trains; the summary of the run goes to stdout. The answer is no where a signal ended it early.
 ///
 /// # Errors
 /// What is wrong with settings or data (exit code 2), or what stopped the run (exit code 3).
 pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> {
-    let watcher = Watcher::default();
+    let watcher = Watcher::until(signals::stop_flag());
     let summary = match (&args.resume, &args.task) {
         (Some(run), _) => hectare_train::resume(run, threads, &watcher),
         (None, Some(task)) => {

@@ -47,6 +47,7 @@ fn a_run_folder_holds_what_it_should() {
         "masks/epoch_0001/0001_mask.png",
         "masks/epoch_0002/0001_mask.png",
         "eval/confusion.csv",
+        "eval/protocol.json",
     ] {
         assert!(place.at("run").join(file).is_file(), "{file}");
     }
@@ -103,4 +104,50 @@ fn the_course_preset_and_the_u_net_train_too() {
     let config = std::fs::read_to_string(place.at("a/config.toml")).unwrap();
     assert!(config.contains("geometry = \"caffe\""), "{config}");
     place.hectare(&format!("train segment --model vgg16_unet --input 32 {base} --out b")).exits(0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_ends_a_run_with_a_checkpoint() {
+    let place = Place::new();
+    place.tiles("tiles", 4, 48);
+    let line = format!("{SEGMENT} --epochs 60 --validate-every 30 --ema 0.9");
+    place.hectare(&format!("{line} --out whole")).exits(0);
+    let line = format!("{line} --checkpoint-every 1step --out cut");
+    let mut child = place
+        .command(&line)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !place.at("cut/state/last.state").exists() {
+        assert!(child.try_wait().unwrap().is_none(), "the run ended on its own");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    let killed =
+        std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("stopped after") && said.contains("--resume"), "{said}");
+    place.hectare("train --resume cut --threads 1").exits(0);
+    for file in ["weights/last.safetensors", "weights/ema.safetensors", "weights/best.safetensors"] {
+        let bytes = |run: &str| std::fs::read(place.at(run).join(file)).unwrap();
+        assert!(bytes("cut") == bytes("whole"), "{file}");
+    }
+}
+
+#[test]
+fn the_length_of_a_run_is_given_once() {
+    let place = Place::new();
+    place.pictures("pictures", 2, 6);
+    place.refuses(&format!("{CLASSIFY} --out run --epochs 2 --hours 1"), &["--epochs", "--hours"]);
+    std::fs::write(place.at("two.toml"), "epochs = 2\nhours = 1\n").unwrap();
+    place.refuses(&format!("{CLASSIFY} --out run --config two.toml"), &["--hours", "excludes"]);
+    // A flag takes the place of another length in the file.
+    std::fs::write(place.at("one.toml"), "hours = 1\n").unwrap();
+    place.hectare(&format!("{CLASSIFY} --out run --config one.toml --steps 2")).exits(0);
+    let config = std::fs::read_to_string(place.at("run/config.toml")).unwrap();
+    assert!(config.contains("steps = 2\n") && !config.contains("hours"), "{config}");
 }
