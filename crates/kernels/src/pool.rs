@@ -115,7 +115,7 @@ fn wins(v: f32, best: f32) -> bool {
 
 /// The largest of a 2x2 window, row by row, and its place.
 #[inline(always)]
-pub(crate) fn max_of_four(x0: f32, x1: f32, x2: f32, x3: f32) -> (f32, u8) {
+fn max_of_four(x0: f32, x1: f32, x2: f32, x3: f32) -> (f32, u8) {
     let (a, arg_a) = if wins(x1, x0) { (x1, 1) } else { (x0, 0) };
     let (b, arg_b) = if wins(x3, x2) { (x3, 3) } else { (x2, 2) };
     if wins(b, a) { (b, arg_b) } else { (a, arg_a) }

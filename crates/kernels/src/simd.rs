@@ -50,6 +50,8 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane-wise maximum.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// Lane by lane, `v` and `other` where `v` is above `best` or NaN, else `best` and `tag`.
+    fn larger(self, best: Self::V, tag: Self::V, v: Self::V, other: Self::V) -> (Self::V, Self::V);
     /// `a * b + c` on single numbers, with the rounding of [`Simd::mul_add`]; loops of it vectorise.
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32;
     /// Writes the transpose of a block of LANES x LANES numbers; `from_row` and `to_row` are the distances between
@@ -115,6 +117,14 @@ impl Simd for Portable {
     #[inline(always)]
     fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| if a[i] > b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    fn larger(self, best: [f32; 4], tag: [f32; 4], v: [f32; 4], other: [f32; 4]) -> ([f32; 4], [f32; 4]) {
+        let wins = |i: usize| v[i] > best[i] || v[i].is_nan();
+        (
+            std::array::from_fn(|i| if wins(i) { v[i] } else { best[i] }),
+            std::array::from_fn(|i| if wins(i) { other[i] } else { tag[i] }),
+        )
     }
     #[inline(always)]
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {

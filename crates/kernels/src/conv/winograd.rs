@@ -15,7 +15,6 @@ use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
 use crate::Isa;
 use crate::gemm::{KC, TileArgs, panel_width, row_stride, tile_with_stride};
-use crate::pool::max_of_four;
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
 use crate::threads::{SharedMut, parallel_for};
@@ -499,34 +498,27 @@ impl Step<'_> {
     fn pool<S: Simd>(&self, simd: S, out: [[S::V; 4]; 4], (image, y, x): (usize, usize, usize), k: usize) {
         let p = &self.work.p;
         let (out_h, out_w) = (p.out_h / 2, p.out_w / 2);
-        let mut pixels = [[[0.0f32; 16]; 4]; 4];
-        for i in 0..4 {
-            for j in 0..4 {
-                // SAFETY: sixteen numbers hold a vector of any instruction set.
-                unsafe { simd.store(pixels[i][j].as_mut_ptr(), out[i][j]) };
-            }
-        }
+        let place: [S::V; 4] = std::array::from_fn(|i| simd.splat(i as f32));
         for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let (row, column) = (y / 2 + i, x / 2 + j);
             if row >= out_h || column >= out_w {
                 continue;
             }
-            let [top, bottom] = [&pixels[2 * i], &pixels[2 * i + 1]];
-            let (mut best, mut place) = ([0.0f32; 16], [0u8; 16]);
-            for lane in 0..S::LANES {
-                (best[lane], place[lane]) = max_of_four(
-                    top[2 * j][lane],
-                    top[2 * j + 1][lane],
-                    bottom[2 * j][lane],
-                    bottom[2 * j + 1][lane],
-                );
-            }
+            // As `pool::max_pool2d` compares them: first the pixels of each row, then the rows.
+            let [top, bottom] = [2 * i, 2 * i + 1].map(|i| [out[i][2 * j], out[i][2 * j + 1]]);
+            let (a, place_a) = simd.larger(top[0], place[0], top[1], place[1]);
+            let (b, place_b) = simd.larger(bottom[0], place[2], bottom[1], place[3]);
+            let (best, places) = simd.larger(a, place_a, b, place_b);
             let at = ((image * out_h + row) * out_w + column) * p.k + k;
             // SAFETY: no other task writes this window and these channels, of which there are LANES.
             unsafe {
-                self.io.y.slice(at..at + S::LANES).copy_from_slice(&best[..S::LANES]);
+                simd.store(self.io.y.as_mut_ptr().add(at), best);
                 if let Some(argmax) = &self.io.argmax {
-                    argmax.slice(at..at + S::LANES).copy_from_slice(&place[..S::LANES]);
+                    let mut numbers = [0.0f32; 16];
+                    simd.store(numbers.as_mut_ptr(), places);
+                    for (to, from) in argmax.slice(at..at + S::LANES).iter_mut().zip(numbers) {
+                        *to = from as u8;
+                    }
                 }
             }
         }

@@ -153,6 +153,9 @@ impl Simd for Wide {
     fn max(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         std::array::from_fn(|i| a[i].max(b[i]))
     }
+    fn larger(self, _: [f32; 16], _: [f32; 16], _: [f32; 16], _: [f32; 16]) -> ([f32; 16], [f32; 16]) {
+        unreachable!("not an operation of this module")
+    }
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
         a * b + c
     }

@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 macro_rules! x86_simd {
     ($(#[$doc:meta])* $name:ident, $vec:ty, $lanes:expr, $mr:expr, $nv:expr, [$($feature:tt),*],
-     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $blocks:expr) => {
+     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $larger:ident, $blocks:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name(());
@@ -65,6 +65,11 @@ macro_rules! x86_simd {
                 unsafe { $max(a, b) }
             }
             #[inline(always)]
+            fn larger(self, best: $vec, tag: $vec, v: $vec, other: $vec) -> ($vec, $vec) {
+                // SAFETY: the token proves the feature.
+                unsafe { $larger(best, tag, v, other) }
+            }
+            #[inline(always)]
             fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
                 a.mul_add(b, c)
             }
@@ -90,14 +95,41 @@ x86_simd!(
     /// Eight lanes; the register tile is 6 x 16.
     Avx2, __m256, 8, 6, 2, ["avx2", "fma"],
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps,
-    _mm256_mul_ps, _mm256_max_ps, 1
+    _mm256_mul_ps, _mm256_max_ps, larger8, 1
 );
 x86_simd!(
     /// Sixteen lanes; the register tile is 14 x 32.
     Avx512, __m512, 16, 14, 2, ["avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"],
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps,
-    _mm512_mul_ps, _mm512_max_ps, 2
+    _mm512_mul_ps, _mm512_max_ps, larger16, 2
 );
+
+/// [`Simd::larger`] of 8 lanes.
+///
+/// # Safety
+/// The CPU must have AVX.
+#[inline(always)]
+unsafe fn larger8(best: __m256, tag: __m256, v: __m256, other: __m256) -> (__m256, __m256) {
+    // SAFETY: the caller promises the feature.
+    unsafe {
+        let above = _mm256_cmp_ps::<_CMP_GT_OQ>(v, best);
+        let wins = _mm256_or_ps(above, _mm256_cmp_ps::<_CMP_UNORD_Q>(v, v));
+        (_mm256_blendv_ps(best, v, wins), _mm256_blendv_ps(tag, other, wins))
+    }
+}
+
+/// [`Simd::larger`] of 16 lanes.
+///
+/// # Safety
+/// The CPU must have AVX-512F.
+#[inline(always)]
+unsafe fn larger16(best: __m512, tag: __m512, v: __m512, other: __m512) -> (__m512, __m512) {
+    // SAFETY: the caller promises the feature.
+    unsafe {
+        let wins = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(v, best) | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(v, v);
+        (_mm512_mask_blend_ps(wins, best, v), _mm512_mask_blend_ps(wins, tag, other))
+    }
+}
 
 /// Transposes 8 x 8 numbers.
 ///
