@@ -21,7 +21,7 @@ mod tests;
 pub use shape::Conv2dShape;
 
 use crate::Isa;
-use direct::{PanelWidth, Product};
+use direct::Product;
 use gather::Gather;
 use winograd::Pass;
 
@@ -73,7 +73,7 @@ impl Conv2d {
         if winograd::applies(s, Pass::Forward) {
             return winograd::pack(self.isa, s, weight, Pass::Forward, packed);
         }
-        pack::forward(s, weight, self.isa.run(PanelWidth), packed);
+        pack::forward(self.isa, s, weight, packed);
     }
 
     /// Length of the packed weights that [`Conv2d::input_grad`] takes; 0 where it takes them as they are.
@@ -103,12 +103,12 @@ impl Conv2d {
             return;
         }
         if s.is_full() {
-            return pack::full_input_grad(s, weight, self.isa.run(PanelWidth), packed);
+            return pack::full_input_grad(self.isa, s, weight, packed);
         }
         if winograd::applies(s, Pass::InputGrad) {
             return winograd::pack(self.isa, s, weight, Pass::InputGrad, packed);
         }
-        pack::input_grad(s, weight, self.isa.run(PanelWidth), packed);
+        pack::input_grad(self.isa, s, weight, packed);
     }
 
     /// `y = conv(x) (+ bias) (, ReLU)`: `x` is `N, H, W, C`, `y` is `N, out_h, out_w, K`. The weights are what

@@ -54,18 +54,16 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     fn larger(self, best: Self::V, tag: Self::V, v: Self::V, other: Self::V) -> (Self::V, Self::V);
     /// `a * b + c` on single numbers, with the rounding of [`Simd::mul_add`]; loops of it vectorise.
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32;
-    /// Writes the transpose of a block of LANES x LANES numbers; `from_row` and `to_row` are the distances between
-    /// rows.
+    /// Transposes 8 x 8 numbers: row `i` is read at `i * step` and written down the rows of `to` at place `i`.
     ///
     /// # Safety
-    /// `from` must be readable and `to` writable at `i * row` and LANES numbers after, for `i < LANES`; the two
-    /// must not overlap.
+    /// `from` must be valid for reading 8 numbers at each `i * step`, each of `to` for writing 8.
     #[inline(always)]
-    unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-        for i in 0..Self::LANES {
-            for j in 0..Self::LANES {
-                // SAFETY: in the blocks that the caller promises.
-                unsafe { *to.add(j * to_row + i) = *from.add(i * from_row + j) };
+    unsafe fn transpose8(self, from: *const f32, step: usize, to: [*mut f32; 8]) {
+        for (j, to) in to.iter().enumerate() {
+            for i in 0..8 {
+                // SAFETY: within the bounds that the caller promises.
+                unsafe { *to.add(i) = *from.add(i * step + j) }
             }
         }
     }

@@ -5,6 +5,7 @@
 //! them in place: nothing is gathered. Outputs that see nothing but zeros (a padding of 100 makes many of them)
 //! are not computed.
 
+use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
 use crate::Isa;
 use crate::gemm::panel_width;
@@ -281,7 +282,7 @@ struct Cut {
 impl Cut {
     fn new(isa: Isa, s: &Conv2dShape, inner: &Inner) -> Cut {
         let rows = if inner.out[1] == 0 { 0 } else { s.n * inner.out[0] };
-        let panel = isa.run(super::PanelWidth);
+        let panel = isa.run(PanelWidth);
         let columns = s.k.next_multiple_of(panel);
         let len = (9 * s.c).next_multiple_of(MR) * columns;
         Cut { rows, part: rows.div_ceil(PARTS).max(FEWEST), columns, panel, len }

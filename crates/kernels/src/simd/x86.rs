@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 macro_rules! x86_simd {
     ($(#[$doc:meta])* $name:ident, $vec:ty, $lanes:expr, $mr:expr, $nv:expr, [$($feature:tt),*],
-     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $larger:ident, $blocks:expr) => {
+     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $larger:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name(());
@@ -74,13 +74,9 @@ macro_rules! x86_simd {
                 a.mul_add(b, c)
             }
             #[inline(always)]
-            unsafe fn transpose(self, from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-                for (i, j) in (0..$blocks).flat_map(|i| (0..$blocks).map(move |j| (8 * i, 8 * j))) {
-                    // SAFETY: the token proves the feature; the blocks lie in those that the caller promises.
-                    unsafe {
-                        transpose8(from.add(i * from_row + j), from_row, to.add(j * to_row + i), to_row);
-                    }
-                }
+            unsafe fn transpose8(self, from: *const f32, step: usize, to: [*mut f32; 8]) {
+                // SAFETY: the token proves AVX; the caller promises the memory.
+                unsafe { transpose8(from, step, to) }
             }
             #[inline(always)]
             fn prefetch(self, p: *const f32) {
@@ -95,13 +91,13 @@ x86_simd!(
     /// Eight lanes; the register tile is 6 x 16.
     Avx2, __m256, 8, 6, 2, ["avx2", "fma"],
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps,
-    _mm256_mul_ps, _mm256_max_ps, larger8, 1
+    _mm256_mul_ps, _mm256_max_ps, larger8
 );
 x86_simd!(
     /// Sixteen lanes; the register tile is 14 x 32.
     Avx512, __m512, 16, 14, 2, ["avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"],
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps,
-    _mm512_mul_ps, _mm512_max_ps, larger16, 2
+    _mm512_mul_ps, _mm512_max_ps, larger16
 );
 
 /// [`Simd::larger`] of 8 lanes.
@@ -131,36 +127,26 @@ unsafe fn larger16(best: __m512, tag: __m512, v: __m512, other: __m512) -> (__m5
     }
 }
 
-/// Transposes 8 x 8 numbers.
+/// Halves of rows `i` and `i + 4` side by side, then 4 x 4 transposes in both halves at once.
 ///
 /// # Safety
-/// The CPU must have AVX; `from` must be readable and `to` writable at `i * row` and 8 numbers after, for `i < 8`.
+/// As [`Simd::transpose8`]; the CPU must have AVX.
 #[inline(always)]
-unsafe fn transpose8(from: *const f32, from_row: usize, to: *mut f32, to_row: usize) {
-    // SAFETY: as the caller promises.
+unsafe fn transpose8(from: *const f32, step: usize, to: [*mut f32; 8]) {
+    // SAFETY: the caller promises memory and feature.
     unsafe {
-        let mut r = [_mm256_setzero_ps(); 8];
-        for (i, r) in r.iter_mut().enumerate() {
-            *r = _mm256_loadu_ps(from.add(i * from_row));
-        }
-        // Pairs of rows, then pairs of pairs, then the halves of the vectors.
-        let mut pairs = r;
-        for i in (0..8).step_by(2) {
-            pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-            pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-        }
-        let mut fours = pairs;
-        for i in [0, 4] {
-            fours[i] = _mm256_shuffle_ps::<0x44>(pairs[i], pairs[i + 2]);
-            fours[i + 1] = _mm256_shuffle_ps::<0xee>(pairs[i], pairs[i + 2]);
-            fours[i + 2] = _mm256_shuffle_ps::<0x44>(pairs[i + 1], pairs[i + 3]);
-            fours[i + 3] = _mm256_shuffle_ps::<0xee>(pairs[i + 1], pairs[i + 3]);
-        }
-        for i in 0..4 {
-            let low = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
-            let high = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
-            _mm256_storeu_ps(to.add(i * to_row), low);
-            _mm256_storeu_ps(to.add((i + 4) * to_row), high);
+        for half in 0..2 {
+            let mut r = [_mm256_setzero_ps(); 4];
+            for i in 0..4 {
+                let low = _mm256_castps128_ps256(_mm_loadu_ps(from.add(i * step + 4 * half)));
+                r[i] = _mm256_insertf128_ps::<1>(low, _mm_loadu_ps(from.add((i + 4) * step + 4 * half)));
+            }
+            let (a, b) = (_mm256_unpacklo_ps(r[0], r[1]), _mm256_unpackhi_ps(r[0], r[1]));
+            let (c, d) = (_mm256_unpacklo_ps(r[2], r[3]), _mm256_unpackhi_ps(r[2], r[3]));
+            _mm256_storeu_ps(to[4 * half], _mm256_shuffle_ps::<0b01_00_01_00>(a, c));
+            _mm256_storeu_ps(to[4 * half + 1], _mm256_shuffle_ps::<0b11_10_11_10>(a, c));
+            _mm256_storeu_ps(to[4 * half + 2], _mm256_shuffle_ps::<0b01_00_01_00>(b, d));
+            _mm256_storeu_ps(to[4 * half + 3], _mm256_shuffle_ps::<0b11_10_11_10>(b, d));
         }
     }
 }

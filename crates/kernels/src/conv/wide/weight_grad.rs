@@ -263,15 +263,15 @@ impl SimdOp for Sum<'_> {
                     }
                 }
             }
-            for lane in (0..columns).step_by(S::LANES) {
-                for tap in (0..TAPS - 1).step_by(S::LANES) {
-                    // SAFETY: LANES taps of LANES channels inside both arrays.
+            for lane in (0..columns).step_by(8) {
+                for tap in (0..TAPS - 1).step_by(8) {
+                    // SAFETY: 8 taps of 8 channels inside both arrays.
                     unsafe {
-                        let to = taps[lane].as_mut_ptr().add(tap);
-                        simd.transpose(g[tap].as_ptr().add(lane), MOST, to, TAPS);
+                        let to = std::array::from_fn(|i| taps[lane + i].as_mut_ptr().add(tap));
+                        simd.transpose8(g[tap].as_ptr().add(lane), MOST, to);
                     }
                 }
-                for i in 0..S::LANES {
+                for i in 0..8 {
                     taps[lane + i][TAPS - 1] = g[TAPS - 1][lane + i];
                 }
             }

@@ -16,7 +16,7 @@ pub(super) const fn len(nr: usize) -> usize {
 
 /// The most columns of a panel.
 pub(super) const MOST: usize = 32;
-/// Weights of a pair of channels. One more than a multiple of every LANES.
+/// Weights of a pair of channels. One more than a multiple of 8.
 pub(super) const TAPS: usize = 49;
 
 /// Weights in PyTorch's order (`K, C, 7, 7`).
@@ -54,18 +54,18 @@ impl SimdOp for Transform<'_> {
         };
         let mut g = [[0.0f32; MOST]; TAPS];
         for row in 0..self.depth {
-            for lane in (0..self.columns).step_by(S::LANES) {
+            for lane in (0..self.columns).step_by(8) {
                 let start = (self.c0 + row) * row_step + (self.k0 + lane) * lane_step;
-                let taps = &weight[start..start + (S::LANES - 1) * lane_step + TAPS];
-                for tap in (0..TAPS - 1).step_by(S::LANES) {
-                    // SAFETY: `taps` holds the taps of LANES channels, all but one of which, a multiple of LANES,
-                    // are read here; a row of `g` holds the widest panel.
+                let taps = &weight[start..start + 7 * lane_step + TAPS];
+                for tap in (0..TAPS - 1).step_by(8) {
+                    // SAFETY: `taps` holds the taps of 8 channels, all but one of which, a multiple of 8, are read
+                    // here; a row of `g` holds the widest panel.
                     unsafe {
-                        let to = g[tap].as_mut_ptr().add(lane);
-                        simd.transpose(taps.as_ptr().add(tap), lane_step, to, MOST);
+                        let to = std::array::from_fn(|i| g[tap + i].as_mut_ptr().add(lane));
+                        simd.transpose8(taps.as_ptr().add(tap), lane_step, to);
                     }
                 }
-                for i in 0..S::LANES {
+                for i in 0..8 {
                     g[TAPS - 1][lane + i] = taps[i * lane_step + TAPS - 1];
                 }
             }
