@@ -11,7 +11,7 @@
 mod support;
 
 use hectare_kernels::Isa;
-use hectare_kernels::loss::{CrossEntropy, cross_entropy};
+use hectare_kernels::loss::{CrossEntropy, cross_entropy, dice, lovasz_softmax};
 use hectare_kernels::optim::{AdamW, Sgd, adamw, sgd};
 use hectare_net::{ParamEntry, Params, Predictor, Role, StepKey, Trainer};
 use support::{Comparison, Fixture, class_weights, labels, largest, parameters, uniform, without_dropout};
@@ -34,6 +34,8 @@ const CHANGE_AT_KINK: f64 = 0.2;
 const RUNNING: f64 = 1e-4;
 /// Cross-entropy alone: off by up to 2.3e-7.
 const CROSS_ENTROPY: f64 = 2e-6;
+/// Lovász-softmax and Dice: off by up to 5.6e-7.
+const REGION: f64 = 2e-6;
 
 /// An optimiser of the fixtures.
 #[derive(Clone, Copy)]
@@ -127,6 +129,28 @@ fn weighted_smoothed_cross_entropy() {
         }
         assert_eq!(combinations, 12);
         all.finish("cross_entropy", isa);
+    }
+}
+
+#[test]
+fn losses_of_regions() {
+    let fixture = Fixture::open("region_losses");
+    let (pixels, classes) = (fixture.count("n"), fixture.count("classes"));
+    let logits: Vec<f32> = uniform("region_losses/logits", pixels * classes, 6.0).collect();
+    for isa in Isa::available() {
+        let mut all = Comparison::default();
+        let mut combinations = 0;
+        for key in fixture.names().filter_map(|name| name.strip_prefix("loss.")) {
+            let labels = labels("region_losses/labels", pixels, classes, key.contains("ignored=1"));
+            let loss = if key.starts_with("lovasz") { lovasz_softmax } else { dice };
+            let mut gradient = vec![0.0; logits.len()];
+            let value = loss(isa, classes, &logits, &labels, Some((&mut gradient, 1.0))) as f32;
+            all.values("loss", key, &[value], fixture.tensor(&format!("loss.{key}")), REGION, 0.0);
+            all.values("grad", key, &gradient, fixture.tensor(&format!("grad.{key}")), REGION, 0.0);
+            combinations += 1;
+        }
+        assert_eq!(combinations, 4);
+        all.finish("region_losses", isa);
     }
 }
 
