@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
+use hectare_train::Views;
 
 pub use crate::commands::train::args::TrainArgs;
 
@@ -178,6 +179,10 @@ pub struct EvalArgs {
     /// Labelled data.
     #[arg(long, value_name = "DIR")]
     pub data: PathBuf,
+    /// Average the probabilities over positions: all eight flips and quarter turns for segmentation, left and right for
+    /// classification.
+    #[arg(long)]
+    pub tta: bool,
     /// Which pixels count and which classes the mean is over.
     #[arg(long, value_enum, default_value = "course")]
     pub protocol: ProtocolName,
@@ -207,6 +212,10 @@ pub struct PredictArgs {
     /// Folder for the results; created.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
+    /// Average the probabilities over positions: all eight flips and quarter turns for segmentation, left and right for
+    /// classification.
+    #[arg(long)]
+    pub tta: bool,
     /// Also write the softmax: OUT/STEM.npy (C x H x W), or OUT/probabilities.npy (N x C).
     #[arg(long)]
     pub probabilities: bool,
@@ -277,6 +286,11 @@ pub enum ProtocolName {
     Course,
     /// Pixels of ignored classes do not count.
     Ignore,
+}
+
+/// The positions that `--tta` stands for.
+pub fn views(tta: bool) -> Views {
+    if tta { Views::Flips } else { Views::One }
 }
 
 /// Reads a model's name.

@@ -5,6 +5,7 @@ mod check;
 mod error;
 mod every;
 mod layer;
+mod loss_terms;
 mod lr_factor;
 mod presets;
 mod text;
@@ -18,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use error::ConfigError;
 pub use every::Every;
 pub use layer::Layer;
+pub use loss_terms::{LossTerms, RegionKind, RegionTerm};
 pub use lr_factor::{LrFactor, fits};
 pub use values::{ClassWeights, Epochs, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task};
 
@@ -110,7 +112,9 @@ pub struct TrainConfig {
     pub poly_power: f64,
     /// Decay of the running average of the weights (EMA); 0 keeps none.
     pub ema: f64,
-    /// Weight of each class in the loss.
+    /// What is minimised.
+    pub loss: LossTerms,
+    /// Weight of each class in the cross-entropy.
     pub class_weights: ClassWeights,
     /// Share of the target spread over all classes.
     pub label_smoothing: f64,
@@ -202,8 +206,9 @@ impl TrainConfig {
                 return Err(ConfigError::Missing { key });
             }
         }
-        let config = merged.apply(base)?;
+        let config = merged.apply(base.clone())?;
         config.check()?;
+        config.check_used(&base, &merged)?;
         Ok(config)
     }
 
@@ -306,6 +311,42 @@ mod tests {
             TrainConfig::resolve(&[layer]).unwrap_err().to_string(),
             "--lr -1: must be greater than 0"
         );
+        for (task, changes, part) in [
+            (Task::Classify, "loss = 'ce+lovasz'", "--loss ce+lovasz: compares areas"),
+            (
+                Task::Segment,
+                "poly_power = 2",
+                "--poly-power 2: does nothing here; it goes with --schedule poly",
+            ),
+            (Task::Segment, "momentum = 0.8", "--optimiser sgd"),
+            (Task::Segment, "optimiser = 'sgd'\nbeta2 = 0.99", "--optimiser adamw"),
+            (Task::Segment, "input = 'whole'\nscale = [0.5, 2]", "--scale 0.5,2: does nothing here"),
+            (Task::Classify, "crop_area = [1, 1]\ncrop_aspect = [0.5, 2]", "--crop-area below 1"),
+            (
+                Task::Segment,
+                "epochs = 3\nwarmup_epochs = 4",
+                "--warmup-epochs 4: is longer than the run of 3",
+            ),
+            (Task::Segment, "epochs = 3\nkeep_epochs = [3, 5]", "epoch 5 is after the last, 3"),
+            (Task::Segment, "epochs = 3\nhours = 2", "--hours 2: excludes --epochs"),
+            (Task::Segment, "hours = 0", "--hours 0: must be greater than 0"),
+            (Task::Segment, "ema = 1", "--ema 1: must be at least 0 and less than 1"),
+            (Task::Segment, "holdout = -0.1", "--holdout -0.1: "),
+        ] {
+            let layer = Layer::from_toml_text("c.toml", changes).unwrap();
+            let error = TrainConfig::resolve(&[paths(task), layer]).unwrap_err().to_string();
+            assert!(error.contains(part), "{part} is not in {error}");
+        }
+        // Saved settings serve as a file of settings again.
+        for (task, model) in [(Task::Classify, ModelKind::Vgg16), (Task::Segment, ModelKind::Fcn8s)] {
+            let mut config = TrainConfig::preset(task, Preset::Modern, model, false);
+            (config.steps, config.hours) = (Some(9), Some(1.0));
+            let mut layer = Layer::from_toml_text("config.toml", &config.to_toml()).unwrap();
+            for key in ["train", "val", "out"] {
+                layer.set(key, key);
+            }
+            assert_eq!(TrainConfig::resolve(&[layer]).map(|config| config.steps), Ok(Some(9)));
+        }
         let layer = Layer::from_toml_text("c.toml", "batch-size = 3\nepochs = 'x'").unwrap();
         let error = TrainConfig::resolve(&[layer, paths(Task::Classify)]).unwrap_err().to_string();
         assert!(error.starts_with("--epochs x: "), "{error}");

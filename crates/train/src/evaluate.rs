@@ -1,7 +1,6 @@
 //! A network measured on labelled pictures: one integer confusion matrix for the whole set.
 
 use hectare_data::{ClassSample, Image, Mask, SegSample, read_image, read_mask};
-use hectare_kernels::AlignedVec;
 use hectare_kernels::loss::{CrossEntropy, LossValue, cross_entropy};
 use hectare_net::ClassMap;
 
@@ -63,15 +62,15 @@ pub fn evaluate_segmentation(
 ) -> Result<Evaluation, TrainError> {
     let load = |index: usize| -> Result<_, TrainError> {
         let (image, mask) = read_pair(&samples[index], classes)?;
-        Ok((recipe.prepare(&image), image.size(), mask))
+        Ok((recipe.prepare(&image), mask))
     };
     let loss = CrossEntropy { classes: recipe.classes(), weights: settings.weights, label_smoothing: 0.0 };
     let mut found =
         Evaluation { confusion: ConfusionMatrix::new(recipe.classes()), loss: LossValue::default() };
     ahead(samples.len(), AHEAD, load, |index, loaded| {
-        let (prepared, size, truth) = loaded?;
-        let logits = recipe.logits(network, &prepared, size)?;
-        let predicted = recipe.argmax(&logits, size);
+        let (prepared, truth) = loaded?;
+        let logits = recipe.logits(network, &prepared)?;
+        let predicted = recipe.argmax(&logits, truth.size());
         for (&t, &p) in truth.ids.iter().zip(&predicted.ids) {
             if usize::from(t) < recipe.classes() {
                 found.confusion.add(t.into(), p.into());
@@ -111,23 +110,18 @@ pub fn evaluate_classification(
             labels.push(label);
             pictures.push(recipe.prepare(&read_image(&sample.path).map_err(TrainError::data)?));
         }
-        let (_, h, w) = pictures[0];
-        let mut input = AlignedVec::zeroed(pictures.len() * h * w * 3);
-        for (to, (from, ..)) in input.chunks_exact_mut(h * w * 3).zip(&pictures) {
-            to.copy_from_slice(from);
-        }
-        Ok((input, h, w, labels))
+        Ok((pictures, labels))
     };
     let loss = CrossEntropy { classes: k, weights: settings.weights, label_smoothing: 0.0 };
     let mut found = Evaluation { confusion: ConfusionMatrix::new(k), loss: LossValue::default() };
     let mut done = 0;
     ahead(batches.len(), AHEAD, load, |_, loaded| {
-        let (input, h, w, labels) = loaded?;
-        let logits = network.forward(labels.len(), h, w, &input)?;
+        let (pictures, labels) = loaded?;
+        let logits = recipe.class_logits(network, &pictures)?;
         for (label, logits) in labels.iter().zip(logits.chunks_exact(k)) {
             found.confusion.add(usize::from(*label), recipe.largest(logits));
         }
-        found.loss += cross_entropy(recipe.isa(), &loss, logits, &labels, None);
+        found.loss += cross_entropy(recipe.isa(), &loss, &logits, &labels, None);
         done += labels.len();
         settings.go_on(done, samples.len())
     })?;

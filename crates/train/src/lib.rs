@@ -24,6 +24,7 @@ mod holdout;
 mod memory;
 mod metrics;
 pub mod npy;
+mod objective;
 mod optimiser;
 mod picks;
 mod predict;
@@ -35,12 +36,14 @@ mod score;
 mod sets;
 mod setup;
 mod snapshot;
+mod transfer;
+mod views;
 
 pub use checkpoint::{Best, PartialEpoch, StateHeader, sha256};
 pub use clock::duration;
 pub use config::{
-    ClassWeights, ConfigError, Epochs, Every, InputSize, Layer, LrFactor, OptimiserKind, Preset,
-    ScheduleKind, Size, Task, TrainConfig, fits,
+    ClassWeights, ConfigError, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset,
+    RegionKind, RegionTerm, ScheduleKind, Size, Task, TrainConfig, fits,
 };
 pub use error::{Cause, TrainError};
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
@@ -49,9 +52,10 @@ pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
 pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};
 pub use picks::{Pick, Picks};
-pub use predict::{Forward, Model, Recipe, Segmentation};
+pub use predict::{Forward, Model, Prepared, Recipe, Segmentation};
 pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation};
 pub use run::{RunSummary, resume, train};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;
 pub use score::{ClassScore, Score, class_scores, score};
+pub use views::Views;

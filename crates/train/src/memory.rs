@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use hectare_kernels::loss::region_bytes;
+use hectare_kernels::threads::current_threads;
 use hectare_net::{MemoryEstimate, Mode, Network, Shape, estimate_memory};
 
 use crate::config::{InputSize, TrainConfig};
@@ -59,7 +61,11 @@ pub fn needs(
     let copies = 2 * step.parameters;
     let ahead = 4 * (n * train.len() * (config.workers + 1 + config.accumulate)) as u64;
     let validation = predict.total.max(copies) + logits;
-    let total = step.total + validation + ahead;
+    let region = config.loss.region.map_or(0, |_| {
+        let pixels = n * train.h * train.w;
+        region_bytes(pixels, outputs.c, current_threads())
+    });
+    let total = step.total + validation + ahead + region;
     Ok(Needs { step, validation, total })
 }
 

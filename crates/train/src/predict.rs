@@ -6,6 +6,7 @@ use hectare_kernels::{AlignedVec, Isa, threads};
 use hectare_net::{ModelCard, Network, Params, Predictor};
 
 use crate::error::TrainError;
+use crate::views::{Position, Views};
 
 /// A network that turns normalised pictures into logits.
 pub trait Forward {
@@ -32,7 +33,17 @@ pub struct Recipe {
     format: BatchFormat,
     /// Classifiers: the size of the input. Segmentation: the size pictures are scaled to. Width and height.
     size: Option<[usize; 2]>,
+    is_classifier: bool,
+    views: Views,
     isa: Isa,
+}
+
+/// A picture as the network sees it, in each position that it is shown in.
+pub struct Prepared {
+    /// Width and height of the picture itself.
+    size: [usize; 2],
+    /// Normalised numbers, H x W x 3, with H and W.
+    views: Vec<(AlignedVec, usize, usize)>,
 }
 
 impl Recipe {
@@ -61,8 +72,15 @@ impl Recipe {
             ignored,
             format: BatchFormat::new(&card.normalisation, Some(&card.classes)),
             size,
+            is_classifier: card.spec.model.is_classifier(),
+            views: Views::One,
             isa,
         })
+    }
+
+    /// The same with pictures shown in other positions.
+    pub fn with_views(self, views: Views) -> Recipe {
+        Recipe { views, ..self }
     }
 
     /// Number of classes, K.
@@ -78,36 +96,82 @@ impl Recipe {
         self.isa
     }
 
-    /// The picture as the network sees it: scaled (where the recipe scales) and normalised, H x W x 3, with H
-    /// and W.
-    pub fn prepare(&self, image: &Image) -> (AlignedVec, usize, usize) {
-        let scaled = match self.size {
-            Some([w, h]) if image.size() != [w, h] => &resize(image, w, h),
-            _ => image,
+    /// The picture as the network sees it: scaled (where the recipe scales) and normalised.
+    pub fn prepare(&self, image: &Image) -> Prepared {
+        let one = |image: &Image| {
+            let scaled = match self.size {
+                Some([w, h]) if image.size() != [w, h] => &resize(image, w, h),
+                _ => image,
+            };
+            let mut input = AlignedVec::zeroed(scaled.pixels.len());
+            self.format.normalise(scaled, &mut input);
+            (input, scaled.height, scaled.width)
         };
-        let mut input = AlignedVec::zeroed(scaled.pixels.len());
-        self.format.normalise(scaled, &mut input);
-        (input, scaled.height, scaled.width)
+        let views = match self.positions() {
+            [_] => vec![one(image)],
+            positions => positions.iter().map(|position| one(&position.show(image))).collect(),
+        };
+        Prepared { size: image.size(), views }
+    }
+
+    fn positions(&self) -> &'static [Position] {
+        self.views.positions(self.is_classifier)
     }
 
     /// Logits of a picture at its own size, H x W x K: what `prepare` scaled is undone by bilinear
-    /// interpolation (pixel centres as in PyTorch's `align_corners=False`).
+    /// interpolation (pixel centres as in PyTorch's `align_corners=False`). Of a picture in several positions they are
+    /// the logarithms of the averaged probabilities.
     ///
     /// # Errors
     /// A size that the network cannot take.
-    pub fn logits(
+    pub fn logits(&self, network: &mut dyn Forward, prepared: &Prepared) -> Result<Vec<f32>, TrainError> {
+        let mut one = |(input, h, w): &(AlignedVec, usize, usize), [width, height]: [usize; 2]| {
+            let logits = network.forward(1, *h, *w, input)?;
+            if [*w, *h] == [width, height] {
+                return Ok(logits.to_vec());
+            }
+            Ok(upscale(logits, *h, *w, self.classes, height, width))
+        };
+        let size = prepared.size;
+        if let [view] = &prepared.views[..] {
+            return one(view, size);
+        }
+        let mut sum = vec![0.0; size[0] * size[1] * self.classes];
+        for (position, view) in self.positions().iter().zip(&prepared.views) {
+            let logits = one(view, position.size(size))?;
+            position.add_back(&self.probabilities(&logits), size, self.classes, &mut sum);
+        }
+        log_mean(&mut sum, prepared.views.len());
+        Ok(sum)
+    }
+
+    /// Logits of some pictures as a whole, N x K; of pictures in several positions the logarithms of the averaged
+    /// probabilities.
+    ///
+    /// # Errors
+    /// A size that the network cannot take.
+    pub fn class_logits(
         &self,
         network: &mut dyn Forward,
-        prepared: &(AlignedVec, usize, usize),
-        size: [usize; 2],
+        prepared: &[Prepared],
     ) -> Result<Vec<f32>, TrainError> {
-        let (input, h, w) = prepared;
-        let logits = network.forward(1, *h, *w, input)?;
-        let [width, height] = size;
-        if [*w, *h] == size {
-            return Ok(logits.to_vec());
+        let Some(first) = prepared.first() else { return Ok(Vec::new()) };
+        let views = first.views.len();
+        let mut sum = vec![0.0; prepared.len() * self.classes];
+        for view in 0..views {
+            let (_, h, w) = first.views[view];
+            let mut input = AlignedVec::zeroed(prepared.len() * h * w * 3);
+            for (to, from) in input.chunks_exact_mut(h * w * 3).zip(prepared) {
+                to.copy_from_slice(&from.views[view].0);
+            }
+            let logits = network.forward(prepared.len(), h, w, &input)?;
+            if views == 1 {
+                return Ok(logits.to_vec());
+            }
+            sum.iter_mut().zip(self.probabilities(logits)).for_each(|(sum, p)| *sum += p);
         }
-        Ok(upscale(logits, *h, *w, self.classes, height, width))
+        log_mean(&mut sum, views);
+        Ok(sum)
     }
 
     /// The class of the largest logit of each pixel, ignored classes left out.
@@ -184,6 +248,12 @@ impl Model {
         (&self.recipe, &mut self.predictor)
     }
 
+    /// The same model with pictures shown in other positions.
+    pub fn with_views(mut self, views: Views) -> Model {
+        self.recipe = self.recipe.with_views(views);
+        self
+    }
+
     /// The class of each pixel, at the picture's own size.
     ///
     /// # Errors
@@ -213,7 +283,7 @@ impl Model {
 
     fn logits(&mut self, image: &Image) -> Result<Vec<f32>, TrainError> {
         let prepared = self.recipe.prepare(image);
-        self.recipe.logits(&mut self.predictor, &prepared, image.size())
+        self.recipe.logits(&mut self.predictor, &prepared)
     }
 
     /// Probabilities of the classes of some pictures, N x K; they are resized to the network's input.
@@ -222,14 +292,18 @@ impl Model {
     /// A size that the network cannot take.
     pub fn classify(&mut self, images: &[Image]) -> Result<Vec<f32>, TrainError> {
         let prepared: Vec<_> = images.iter().map(|image| self.recipe.prepare(image)).collect();
-        let Some(&(_, h, w)) = prepared.first() else { return Ok(Vec::new()) };
-        let mut input = AlignedVec::zeroed(images.len() * h * w * 3);
-        for (to, (from, ..)) in input.chunks_exact_mut(h * w * 3).zip(&prepared) {
-            to.copy_from_slice(from);
-        }
-        let logits = self.predictor.forward(images.len(), h, w, &input)?;
-        Ok(self.recipe.probabilities(logits))
+        let logits = self.recipe.class_logits(&mut self.predictor, &prepared)?;
+        Ok(self.recipe.probabilities(&logits))
     }
+}
+
+/// Turns sums of `count` probabilities into the logarithms of their means, which are logits of those means.
+fn log_mean(sums: &mut [f32], count: usize) {
+    threads::parallel_chunks_mut(sums, 1 << 14, |_, sums| {
+        for sum in sums {
+            *sum = (*sum / count as f32).max(f32::MIN_POSITIVE).ln();
+        }
+    });
 }
 
 /// Bilinear interpolation of H x W x K numbers to `height` x `width`.
@@ -312,6 +386,39 @@ mod tests {
         assert!(without.segment(&image).unwrap().ids.iter().all(|id| usize::from(*id) != usual));
         let mut scaled = model(ModelKind::Fcn8s, |card| card.resize = Some([64, 96]));
         assert_eq!(scaled.segment(&image).unwrap().size(), [53, 37]);
+    }
+
+    #[test]
+    fn positions_are_averaged() {
+        let image = picture(53, 37);
+        let mut plain = model(ModelKind::Fcn8s, |_| {});
+        let mut flips = model(ModelKind::Fcn8s, |_| {}).with_views(Views::Flips);
+        let averaged = flips.segment_with_probabilities(&image).unwrap().probabilities;
+        let mut expected = vec![0.0; averaged.len()];
+        for position in Views::Flips.positions(false) {
+            let shown = position.show(&image);
+            let said = plain.segment_with_probabilities(&shown).unwrap().probabilities;
+            let [width, height] = shown.size();
+            let by_pixel: Vec<f32> = (0..width * height)
+                .flat_map(|pixel| (0..7).map(move |class| (class, pixel)))
+                .map(|(class, pixel)| said[class * width * height + pixel])
+                .collect();
+            position.add_back(&by_pixel, image.size(), 7, &mut expected);
+        }
+        for pixel in 0..53 * 37 {
+            for class in 0..7 {
+                let wanted = expected[pixel * 7 + class] / 8.0;
+                assert!((averaged[class * 53 * 37 + pixel] - wanted).abs() < 1e-5);
+            }
+        }
+        // A mirrored picture has the mirrored answer.
+        let mirrored = Views::Flips.positions(true)[1].show(&image);
+        let (a, b) = (flips.segment(&image).unwrap(), flips.segment(&mirrored).unwrap());
+        let differs = (0..53 * 37).filter(|i| a.ids[*i] != b.ids[i / 53 * 53 + 52 - i % 53]).count();
+        assert!(differs < 20, "{differs}");
+        let mut classifier = model(ModelKind::Vgg16, |_| {}).with_views(Views::Flips);
+        let both = classifier.classify(&[image, mirrored]).unwrap();
+        assert!((0..50).all(|k| (both[k] - both[50 + k]).abs() < 1e-5));
     }
 
     #[test]

@@ -177,8 +177,8 @@ impl MetricsLog {
             _ => &[],
         };
         // The sets beside the validation set itself.
-        let more: Vec<(&str, fn(&EpochRecord) -> &Option<Validation>)> = [
-            (holdout, "holdout", (|r| &r.holdout) as fn(&EpochRecord) -> &Option<Validation>),
+        let more: Vec<(&str, Figures)> = [
+            (holdout, "holdout", (|r| &r.holdout) as Figures),
             (ema, "ema_val", |r| &r.ema_validation),
             (holdout && ema, "ema_holdout", |r| &r.ema_holdout),
         ]
@@ -221,6 +221,9 @@ impl MetricsLog {
         text
     }
 }
+
+/// Chooses what was found on one set with some weights.
+type Figures = fn(&EpochRecord) -> &Option<Validation>;
 
 /// Loss, accuracy and, for segmentation, mean intersection over union.
 fn cells(validation: Option<&Validation>, segments: bool) -> String {

@@ -13,12 +13,17 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
+    /// The folder there, whatever it holds.
+    pub(crate) fn at(root: &Path) -> RunFolder {
+        RunFolder { root: root.to_path_buf() }
+    }
+
     /// Makes the folder for a fresh start. Nothing but the folder itself is written.
     ///
     /// # Errors
     /// A folder that already holds a checkpoint, or one that cannot be made or written into.
     pub fn create(root: &Path) -> Result<RunFolder, TrainError> {
-        let run = RunFolder { root: root.to_path_buf() };
+        let run = RunFolder::at(root);
         run.refuse_checkpoint()?;
         files::writable_folder(root)?;
         Ok(run)
@@ -30,7 +35,7 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::create`].
     pub fn check_free(root: &Path) -> Result<(), TrainError> {
-        RunFolder { root: root.to_path_buf() }.refuse_checkpoint()?;
+        RunFolder::at(root).refuse_checkpoint()?;
         files::check_creatable(root)
     }
 
@@ -63,7 +68,7 @@ impl RunFolder {
     /// # Errors
     /// A folder without `config.toml`, or one that cannot be read.
     pub fn open(root: &Path) -> Result<(RunFolder, TrainConfig), TrainError> {
-        let run = RunFolder { root: root.to_path_buf() };
+        let run = RunFolder::at(root);
         let path = run.config();
         let text = match std::fs::read_to_string(&path) {
             Ok(text) => text,

@@ -19,6 +19,11 @@ impl Schedule {
         Schedule { kind: config.schedule, warmup_steps, total_steps, poly_power: config.poly_power }
     }
 
+    /// Share of the run that is done before `step` (from 0).
+    pub fn progress(&self, step: u64) -> f64 {
+        step as f64 / self.total_steps.max(1) as f64
+    }
+
     /// Factor on the rate at `step` (from 0). The warm-up rises to 1 at its last step; cosine and poly
     /// would reach 0 one step after the last.
     pub fn factor(&self, step: u64) -> f64 {
@@ -48,6 +53,12 @@ mod tests {
         for (step, factor) in [(0, 0.25), (1, 0.5), (3, 1.0), (4, 1.0)] {
             assert_eq!(schedule(ScheduleKind::Cosine).factor(step), factor);
         }
+    }
+
+    #[test]
+    fn progress_is_a_share() {
+        let schedule = schedule(ScheduleKind::Constant);
+        assert_eq!([0, 12, 24].map(|step| schedule.progress(step)), [0.0, 0.5, 1.0]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use crate::memory;
 use crate::optimiser::{check_patterns, in_trunk};
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
+use crate::transfer::{Parent, coarser, known_metric, load_coarser, weights_of};
 
 /// A run that is ready to begin.
 pub(crate) struct Setup {
@@ -34,6 +35,8 @@ pub(crate) struct Setup {
     pub input: [usize; 2],
     /// Bytes that decoded pictures may take.
     pub cache_bytes: u64,
+    /// The coarser network that this one begins as.
+    pub parent: Option<Parent>,
     /// Lines for people, in order.
     pub lines: Vec<String>,
 }
@@ -45,7 +48,14 @@ impl Setup {
         checkpoint: Option<&Path>,
         observer: &dyn Observer,
     ) -> Result<Setup, TrainError> {
-        let start = match checkpoint.or(config.init.as_deref()) {
+        let mut lines = Vec::new();
+        let init = config.init.as_deref().filter(|_| checkpoint.is_none()).map(weights_of).transpose()?;
+        if let (Some(file), Some(given)) = (&init, &config.init)
+            && file != given
+        {
+            lines.push(format!("starting from {}", file.display()));
+        }
+        let start = match checkpoint.or(init.as_deref()) {
             Some(path) => Some(weight_files::read(path).map_err(TrainError::net)?),
             None => None,
         };
@@ -56,7 +66,6 @@ impl Setup {
             None => None,
         };
         let start_card = start_card.as_ref();
-        let mut lines = Vec::new();
         let (mut sets, classes) = open(config, start_card)?;
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
@@ -80,10 +89,21 @@ impl Setup {
         let network = build(&card.spec).map_err(TrainError::net)?;
         check_patterns(config, network.layout())?;
         let mut params = initialise(&network, config.seed);
-        if let Some(file) = &start {
+        let mut parent = None;
+        if let Some(file) = start {
             let partial = config.partial && checkpoint.is_none();
-            let report =
-                weight_files::load_into(file, &network, &mut params, partial).map_err(TrainError::net)?;
+            let coarser = coarser(&file, config.model).filter(|_| checkpoint.is_none());
+            let report = match coarser {
+                Some(model) => {
+                    let path = file.path.clone();
+                    let report = load_coarser(file, &network, &mut params, partial)?;
+                    parent = Some(Parent { model, metric: known_metric(&path, config), file: path });
+                    report
+                }
+                None => {
+                    weight_files::load_into(&file, &network, &mut params, partial).map_err(TrainError::net)?
+                }
+            };
             if checkpoint.is_none() {
                 lines.extend(report.to_string().lines().map(str::to_string));
                 let head = |row: &LoadRow| row.status == LoadStatus::Loaded && !in_trunk(&row.name);
@@ -99,7 +119,6 @@ impl Setup {
                 });
             }
         }
-        drop(start);
         let weights = class_weights(config, &card.classes, &facts.class_counts)?;
         if let Some(weights) = &weights {
             let of = |(class, weight): (&hectare_net::Class, &f32)| format!("{} {weight:.3}", class.name);
@@ -122,7 +141,7 @@ impl Setup {
         needs.check(config, available)?;
         // What is left beside the run, halved: the estimate is one, and the machine is not ours alone.
         let cache_bytes = available.map_or(1 << 30, |available| available.saturating_sub(needs.total) / 2);
-        Ok(Setup { card, network, params, sets, weights, snapshots, input, cache_bytes, lines })
+        Ok(Setup { card, network, params, sets, weights, snapshots, input, cache_bytes, parent, lines })
     }
 }
 

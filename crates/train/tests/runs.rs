@@ -340,7 +340,7 @@ fn segmentation_gives_the_same_bytes_at_any_threads_and_after_a_resume() {
     same_bytes(
         &bench,
         Task::Segment,
-        "model = 'fcn8s'\nepochs = 2\nbatch_size = 3\noptimiser = 'sgd'\nschedule = 'poly'",
+        "model = 'fcn8s'\nepochs = 2\nbatch_size = 3\noptimiser = 'sgd'\nschedule = 'poly'\nloss = 'ce+lovasz@0.4'",
     );
 }
 
@@ -419,6 +419,56 @@ fn hours_become_steps_once() {
     assert!(!train(config, &StopAfterSteps(AtomicUsize::new(4))).unwrap().finished);
     let file = "weights/last.safetensors";
     assert!(bench.bytes("run", file) == bench.bytes("plain", file));
+}
+
+#[test]
+fn a_loss_of_regions_joins_in_when_asked() {
+    let bench = Bench::tiles();
+    let run = |name: &str, loss: &str| {
+        let changes = format!("model = 'fcn8s'\nepochs = 2\nloss = '{loss}'");
+        let summary = train(bench.config(Task::Segment, name, &changes), &Silent).unwrap();
+        (losses(&summary), bench.bytes(name, "weights/last.safetensors"))
+    };
+    let (plain, weights) = run("plain", "ce");
+    for (name, kind) in [("lovasz", "ce+lovasz"), ("dice", "ce+dice")] {
+        let (beside, changed) = run(name, kind);
+        // Either loss of a network that knows nothing is near its largest, 1.
+        assert!(beside[0] > plain[0] + 0.2 && changed != weights, "{beside:?} {plain:?}");
+        let (late, changed) = run(&format!("late_{name}"), &format!("{kind}@0.5"));
+        assert!(late[0] == plain[0] && late[1] > plain[1] + 0.1 && changed != weights, "{late:?} {plain:?}");
+    }
+}
+
+#[test]
+fn a_finer_network_begins_as_a_coarser_one() {
+    let bench = Bench::tiles();
+    let changes = "model = 'fcn32s'\nepochs = 2\nwidth = 0.125\nholdout = 0.3";
+    let parent = train(bench.config(Task::Segment, "coarse", changes), &Silent).unwrap();
+    let known = parent.picks.unwrap().on_holdout.unwrap().validation;
+    let finer = |name: &str, init: &str, more: &str| {
+        let init = bench.path(init);
+        let changes = format!(
+            "model = 'fcn8s'\nepochs = 1\nwidth = 0.125\nlr = 1e-6\ninit = '{}'\n{more}",
+            init.display()
+        );
+        let lines = Lines::default();
+        train(bench.config(Task::Segment, name, &changes), &lines).unwrap();
+        lines.0.into_inner().unwrap().join("\n")
+    };
+    let lines = finer("fine", "coarse", "");
+    assert!(lines.contains(&format!("mean_iou on the validation set: {known:.6} of fcn32s")), "{lines}");
+    assert!(
+        lines.contains("best_holdout.safetensors") && lines.contains("as fcn8s before the first"),
+        "{lines}"
+    );
+    // Measured anew where the parent's run has not measured it.
+    let again = finer("again", "coarse/weights/last.safetensors", "val_limit = 3");
+    assert!(
+        again.contains("mean_iou on the validation set:") && again.contains("last.safetensors"),
+        "{again}"
+    );
+    let score = weights::read(bench.path("fine/weights/last.safetensors")).unwrap();
+    assert!(score.get("score_pool3.weight").unwrap().data.iter().all(|x| x.abs() < 1e-4));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use hectare_train::{
 };
 use serde::Serialize;
 
-use crate::args::{EvalArgs, ProtocolName};
+use crate::args::{EvalArgs, ProtocolName, views};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Counter;
@@ -17,6 +17,7 @@ use crate::{console, table};
 /// What `--json` prints for a classifier.
 #[derive(Serialize)]
 struct Accuracy {
+    tta: bool,
     accuracy: f64,
     correct: u64,
     images: u64,
@@ -38,6 +39,7 @@ struct Recall {
 #[derive(Serialize)]
 struct Iou {
     protocol: Protocol,
+    tta: bool,
     classes: Vec<ClassScore>,
     mean_iou: Option<f64>,
     pixel_accuracy: f64,
@@ -68,7 +70,7 @@ fn classification(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     let counter = Counter::new("pictures checked");
     verify_classification(&set, &mut Known::default(), &|done, total| counter.set(done, total)).or_input()?;
     counter.finish();
-    let mut model = loaded.into_model()?;
+    let mut model = loaded.into_model()?.with_views(views(args.tta));
     let counter = Counter::new("pictures evaluated");
     let settings =
         EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
@@ -80,11 +82,21 @@ fn classification(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     if args.json {
         let classes = recalls(confusion, &names);
         let (images, loss) = (confusion.total(), found.loss.mean());
-        console::json(&Accuracy { accuracy, correct, images, loss, classes, confusion: confusion.rows() })?;
+        let tta = args.tta;
+        console::json(&Accuracy {
+            tta,
+            accuracy,
+            correct,
+            images,
+            loss,
+            classes,
+            confusion: confusion.rows(),
+        })?;
     } else {
         console::result(format_args!(
-            "accuracy {accuracy:.4} ({correct} of {} pictures)\n",
-            confusion.total()
+            "accuracy {accuracy:.4} ({correct} of {} pictures{})\n",
+            confusion.total(),
+            averaged(args.tta)
         ))?;
     }
     Ok(answer(below("accuracy", Some(accuracy), args.min_accuracy)))
@@ -120,7 +132,7 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     })?;
     counter.finish();
     loaded.check_sizes(set.samples.iter().map(|sample| sample.image.as_path()).zip(facts.sizes))?;
-    let mut model = loaded.into_model()?;
+    let mut model = loaded.into_model()?.with_views(views(args.tta));
     let counter = Counter::new("tiles evaluated");
     let settings =
         EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
@@ -139,6 +151,7 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     if args.json {
         console::json(&Iou {
             protocol,
+            tta: args.tta,
             classes: scores,
             mean_iou: report.mean,
             pixel_accuracy: found.confusion.accuracy(),
@@ -152,12 +165,18 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
         let names = scores.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
         let accuracy = found.confusion.accuracy();
         console::result(format_args!(
-            "protocol {protocol}, {} tiles, pixel accuracy {accuracy:.4}\n\n{}",
+            "protocol {protocol}, {} tiles{}, pixel accuracy {accuracy:.4}\n\n{}",
             set.samples.len(),
+            averaged(args.tta),
             table::figures(&names, &[column])
         ))?;
     }
     Ok(answer(below("mean IoU", report.mean, args.min_miou)))
+}
+
+/// Says that figures are those of averaged probabilities.
+fn averaged(tta: bool) -> &'static str {
+    if tta { ", averaged over positions" } else { "" }
 }
 
 /// Runs every tile.

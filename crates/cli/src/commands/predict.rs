@@ -8,7 +8,7 @@ use hectare_data::{
 };
 use hectare_train::{Model, npy};
 
-use crate::args::PredictArgs;
+use crate::args::{PredictArgs, views};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Counter;
@@ -39,7 +39,7 @@ pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
     if !classifier {
         loaded.check_sizes(paths.iter().map(PathBuf::as_path).zip(facts.sizes))?;
     }
-    let mut model = loaded.into_model()?;
+    let mut model = loaded.into_model()?.with_views(views(args.tta));
     output::create_folder(&args.out)?;
     if classifier { classify(&mut model, &paths, args) } else { segment(&mut model, &paths, args) }?;
     Ok(Answer::Yes)

@@ -96,11 +96,19 @@ fn truncated_pictures() {
 fn weights_of_another_model_or_class_count() {
     let place = place();
     place.init("fcn8s", "five.safetensors", "--classes 5");
-    place.init("fcn32s", "thirty-two.safetensors", "");
     let train = format!("{SEGMENT} --model fcn8s --train tiles --val tiles");
     place.refuses(&format!("{train} --init five.safetensors"), &["five.safetensors"]);
-    place
-        .refuses(&format!("{train} --init thirty-two.safetensors"), &["thirty-two.safetensors", "--partial"]);
+    place.init("fcn32s", "thirty-two.safetensors", "");
+    let wider = train.replace("0.03125", "0.0625");
+    let coarser = train.replace("fcn8s", "fcn32s");
+    place.refuses(&format!("{coarser} --init m.safetensors"), &["m.safetensors", "--partial"]);
+    place.init("fcn32s", "five-thirty-two.safetensors", "--classes 5");
+    place.refuses(&format!("{train} --init five-thirty-two.safetensors"), &["five-thirty-two.safetensors"]);
+    place.refuses(
+        &format!("{wider} --init thirty-two.safetensors"),
+        &["thirty-two.safetensors", "fcn.0.weight"],
+    );
+    place.refuses(&format!("{train} --init tiles"), &["tiles", "no weights"]);
     place.refuses(&format!("{train} --init c.safetensors"), &["c.safetensors"]);
     place.refuses("eval five.safetensors --data tiles", &["5 classes"]);
     place.pictures("four", 4, 1);
@@ -160,6 +168,24 @@ fn values_that_cannot_be() {
         &format!("{SEGMENT} --train tiles --val tiles --batch-size 0").replace("--batch-size 2 ", ""),
         &["batch-size"],
     );
+    for (flags, words) in [
+        ("--loss ce+focal", &["--loss", "ce+dice"]),
+        ("--freeze fc.0", &["--freeze fc.0", "no node"]),
+        ("--freeze *", &["every layer", "frozen"]),
+        ("--lr-factor features=x", &["--lr-factor", "factor"]),
+        ("--hours 1 --steps 3", &["--hours", "--steps"]),
+        ("--checkpoint-every 5weeks", &["--checkpoint-every", "10m"]),
+        ("--poly-power 2", &["--poly-power", "--schedule poly"]),
+        ("--warmup-epochs 2", &["--warmup-epochs", "longer"]),
+        ("--holdout 0.0001", &["--holdout", "none of the 3"]),
+        ("--class-weights 1,2", &["--class-weights", "7 classes"]),
+    ] {
+        let line = format!("{SEGMENT} --train tiles --val tiles {flags}");
+        let line = if flags.contains("--hours") { line.replace("--epochs 1 ", "") } else { line };
+        place.refuses(&line, words);
+    }
+    place
+        .refuses(&format!("{CLASSIFY} --train pictures --val pictures --loss ce+dice"), &["--loss", "areas"]);
     place.refuses("summary fcn8s --classes 0", &["--classes"]);
     place.refuses("summary fcn9s", &["fcn9s", "fcn8s"]);
     place.refuses("summary fcn8s --threads 0", &["--threads"]);

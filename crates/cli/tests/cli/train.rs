@@ -60,6 +60,10 @@ fn a_run_folder_holds_what_it_should() {
     assert!(before == std::fs::read(place.at("run/weights/last.safetensors")).unwrap());
     // The weights serve the other commands, and the ignored class is never predicted.
     place.hectare("eval run/weights/best.safetensors --data tiles").exits(0);
+    let json = place.hectare("eval run/weights/best.safetensors --data tiles --tta --json").exits(0).json();
+    assert!(json["tta"] == true && json["mean_iou"].is_number(), "{json}");
+    place.hectare("predict run/weights/last.safetensors tiles --out positions --tta").exits(0);
+    assert!(place.at("positions/0003_mask.png").is_file());
     place.hectare("predict run/weights/last.safetensors tiles --out out").exits(0);
     let mask = image::open(place.at("out/0000_mask.png")).unwrap().into_rgb8();
     assert!(mask.pixels().all(|pixel| pixel.0 != [0, 0, 0]));
@@ -73,6 +77,8 @@ fn a_classifier_learns_and_predicts() {
     place.hectare(&format!("{line} --epochs 6 --lr 0.003 --trunk-lr-factor 1 --out run")).exits(0);
     let json = place.hectare("eval run/weights/best.safetensors --data pictures --json").exits(0).json();
     assert!(json["accuracy"].as_f64().unwrap() > 0.6, "{json}");
+    let said = place.hectare("eval run/weights/best.safetensors --data pictures --tta").exits(0);
+    assert!(said.out.contains("averaged over positions"), "{said:?}");
     place.hectare("predict run/weights/best.safetensors pictures --out out").exits(0);
 }
 

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::{ClassWeights, ConfigError, InputSize, Task, TrainConfig};
+use super::{
+    ClassWeights, ConfigError, Epochs, InputSize, Layer, OptimiserKind, ScheduleKind, Task, TrainConfig,
+};
 
 impl TrainConfig {
     /// Refuses what makes no sense.
@@ -99,7 +101,7 @@ impl TrainConfig {
         if self.partial && self.init.is_none() {
             return self.bad("partial", true, "needs --init FILE");
         }
-        Ok(())
+        self.check_together()
     }
 
     fn bad<T>(
@@ -109,5 +111,78 @@ impl TrainConfig {
         problem: impl Into<String>,
     ) -> Result<T, ConfigError> {
         Err(ConfigError::Value { key: key.into(), value: value.to_string(), problem: problem.into() })
+    }
+    /// Refuses settings that were given, are not those of the preset `base`, and would do nothing.
+    pub(super) fn check_used(&self, base: &TrainConfig, given: &Layer) -> Result<(), ConfigError> {
+        let sgd = self.optimiser == OptimiserKind::Sgd;
+        let crops = self.input != InputSize::Whole;
+        let resizes = self.crop_area != [1.0, 1.0];
+        let pair = |[low, high]: [f64; 2]| format!("{low},{high}");
+        let rows = [
+            (
+                "momentum",
+                self.momentum != base.momentum && !sgd,
+                self.momentum.to_string(),
+                "--optimiser sgd",
+            ),
+            ("beta1", self.beta1 != base.beta1 && sgd, self.beta1.to_string(), "--optimiser adamw"),
+            ("beta2", self.beta2 != base.beta2 && sgd, self.beta2.to_string(), "--optimiser adamw"),
+            ("eps", self.eps != base.eps && sgd, self.eps.to_string(), "--optimiser adamw"),
+            (
+                "poly_power",
+                self.poly_power != base.poly_power && self.schedule != ScheduleKind::Poly,
+                self.poly_power.to_string(),
+                "--schedule poly",
+            ),
+            (
+                "scale",
+                ![base.scale, [1.0, 1.0]].contains(&self.scale) && !crops,
+                pair(self.scale),
+                "crops (--input 256)",
+            ),
+            (
+                "crop_aspect",
+                self.crop_aspect != base.crop_aspect && !resizes,
+                pair(self.crop_aspect),
+                "--crop-area below 1",
+            ),
+        ];
+        for (key, idle, value, wanted) in rows {
+            if idle && given.has(key) {
+                return self.bad(key, value, format!("does nothing here; it goes with {wanted}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses what would come after the end of the run, and a loss that the task has not.
+    fn check_together(&self) -> Result<(), ConfigError> {
+        if self.task == Task::Classify && self.loss.region.is_some() {
+            return self.bad("loss", self.loss, "compares areas, which `train classify` has not; give `ce`");
+        }
+        // How long a run of hours or steps is shows when the data is counted.
+        if self.hours.is_some() || self.steps.is_some() {
+            return Ok(());
+        }
+        if self.warmup_epochs > self.epochs as f64 {
+            let epochs = self.epochs;
+            return self.bad(
+                "warmup_epochs",
+                self.warmup_epochs,
+                format!("is longer than the run of {epochs}"),
+            );
+        }
+        let none = Epochs::None;
+        for (key, list) in [
+            ("keep_epochs", &self.keep_epochs),
+            ("snapshot_epochs", self.snapshot_epochs.as_ref().unwrap_or(&none)),
+        ] {
+            if let Epochs::List(epochs) = list
+                && let Some(late) = epochs.iter().find(|epoch| **epoch > self.epochs)
+            {
+                return self.bad(key, list, format!("epoch {late} is after the last, {}", self.epochs));
+            }
+        }
+        Ok(())
     }
 }

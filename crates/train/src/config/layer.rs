@@ -79,10 +79,14 @@ impl Layer {
     /// Refuses two lengths of one run in one place. Saved settings hold the steps and the epochs that came of
     /// the hours, which agree.
     pub(super) fn check_length(&self) -> Result<(), ConfigError> {
-        if self.has("hours") && self.has("epochs") && !self.has("steps") {
-            return Err(wrong_value("hours", &self.values["hours"], "excludes --epochs; give one of them"));
+        let given: Vec<&str> = LENGTHS.into_iter().filter(|key| self.has(key)).collect();
+        match given[..] {
+            ["epochs", "hours"] | ["steps", "hours"] => {
+                let problem = format!("excludes --{}; give one of them", given[0]);
+                Err(wrong_value("hours", &self.values["hours"], &problem))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     pub(super) fn lay_over(&mut self, other: &Layer) {
@@ -95,7 +99,7 @@ impl Layer {
 
     pub(super) fn check_keys(&self, base: &TrainConfig, task: Task) -> Result<(), ConfigError> {
         let known = table(base);
-        for key in self.values.keys() {
+        for (key, value) in &self.values {
             if !known.contains_key(key) {
                 let suggestion = nearest(key, known.keys());
                 return Err(ConfigError::Unknown {
@@ -104,7 +108,10 @@ impl Layer {
                     suggestion,
                 });
             }
-            if let Some((_, owner)) = ONLY.iter().find(|(name, owner)| name == key && *owner != task) {
+            // Saved settings hold those of the other task too, as they are.
+            if known[key] != *value
+                && let Some((_, owner)) = ONLY.iter().find(|(name, owner)| name == key && *owner != task)
+            {
                 return Err(ConfigError::OtherTask {
                     source: self.source.clone(),
                     key: key.clone(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use hectare_net::{Geometry, Head, ModelKind};
 
 use super::{
-    ClassWeights, Epochs, Every, InputSize, OptimiserKind, Preset, ScheduleKind, Size, Task, TrainConfig,
+    ClassWeights, Epochs, Every, InputSize, LossTerms, OptimiserKind, Preset, ScheduleKind, Size, Task,
+    TrainConfig,
 };
 
 /// The settings of a preset. `pretrained`: whether weights are given to start from, which lowers the rate
@@ -118,6 +119,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         warmup_epochs: 0.5,
         poly_power: 0.9,
         ema: 0.0,
+        loss: LossTerms::default(),
         class_weights: ClassWeights::None,
         label_smoothing: 0.0,
         flip_h: false,

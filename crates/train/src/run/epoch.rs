@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hectare_data::{Batch, Loader, epoch_batches};
-use hectare_kernels::elementwise;
-use hectare_kernels::loss::{CrossEntropy, LossValue, cross_entropy, target_weight};
+use hectare_kernels::loss::{CrossEntropy, LossValue, target_weight};
 use hectare_net::StepKey;
 
 use super::session::Run;
 use crate::error::TrainError;
 use crate::events::Event;
+use crate::objective::Objective;
 
 impl Run<'_> {
     /// Steps in a whole epoch.
@@ -98,24 +98,26 @@ impl Run<'_> {
     /// Loss and gradients of some batches, as if they were one: each counts by the weight of its targets.
     pub fn gradients_of(&mut self, batches: &[Batch], step: u64) -> Result<LossValue, TrainError> {
         let isa = self.isa;
-        let loss = CrossEntropy {
-            classes: self.recipe.classes(),
-            weights: self.weights.as_deref(),
-            label_smoothing: self.config.label_smoothing as f32,
+        let progress = self.schedule.progress(step - 1);
+        let objective = Objective {
+            cross_entropy: CrossEntropy {
+                classes: self.recipe.classes(),
+                weights: self.weights.as_deref(),
+                label_smoothing: self.config.label_smoothing as f32,
+            },
+            region: self.config.loss.region.filter(|term| progress >= term.from).map(|term| term.kind),
+            region_share: 1.0 / batches.len().max(1) as f64,
         };
         let weights: Vec<f64> = match batches {
             [_] => vec![1.0],
-            _ => batches.iter().map(|batch| target_weight(loss.weights, &batch.labels)).collect(),
+            _ => batches.iter().map(|batch| target_weight(self.weights.as_deref(), &batch.labels)).collect(),
         };
         let all: f64 = weights.iter().sum();
         let mut total = LossValue::default();
         for (index, (batch, weight)) in batches.iter().zip(&weights).enumerate() {
             let share = if all == 0.0 { 0.0 } else { weight / all };
             let mut of_logits = |logits: &[f32], gradient: &mut [f32]| {
-                let value = cross_entropy(isa, &loss, logits, &batch.labels, Some(&mut *gradient));
-                if share != 1.0 {
-                    elementwise::scale(isa, gradient, share as f32);
-                }
+                let value = objective.evaluate(isa, logits, &batch.labels, share, gradient);
                 total += value;
                 value.mean()
             };

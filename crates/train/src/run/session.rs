@@ -26,6 +26,7 @@ use crate::schedule::Schedule;
 use crate::sets::Sets;
 use crate::setup::Setup;
 use crate::snapshot::Snapshots;
+use crate::transfer::Parent;
 
 /// The state of a run in progress.
 pub(super) struct Run<'a> {
@@ -45,6 +46,8 @@ pub(super) struct Run<'a> {
     pub source: Arc<dyn SampleSource>,
     pub weights: Option<Vec<f32>>,
     pub snapshots: Option<Snapshots>,
+    /// The coarser network that this one begins as, until the two are compared.
+    pub parent: Option<Parent>,
     pub log: MetricsLog,
     /// Epochs done.
     pub epoch: usize,
@@ -68,7 +71,8 @@ impl<'a> Run<'a> {
         log: MetricsLog,
         observer: &'a dyn Observer,
     ) -> Result<Run<'a>, TrainError> {
-        let Setup { card, network, params, sets, weights, snapshots, input, cache_bytes, lines } = setup;
+        let Setup { card, network, params, sets, weights, snapshots, input, cache_bytes, parent, lines } =
+            setup;
         let isa = Isa::best();
         let recipe = Recipe::new(&card, isa)?;
         let lens = sets.lens();
@@ -97,6 +101,7 @@ impl<'a> Run<'a> {
             sets,
             weights,
             snapshots,
+            parent,
             log,
             epoch: 0,
             step: 0,
@@ -190,7 +195,7 @@ impl<'a> Run<'a> {
 
     /// All epochs that are left, or as many as the observer lets it do. `begun` is when its hours began.
     pub fn go(mut self, begun: Instant) -> Result<RunSummary, TrainError> {
-        let mut finished = match self.settle_length(begun) {
+        let mut finished = match self.compare_with_parent().and_then(|()| self.settle_length(begun)) {
             Err(TrainError::Stopped) => false,
             result => result.map(|()| true)?,
         };

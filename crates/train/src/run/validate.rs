@@ -1,6 +1,9 @@
 //! What the network does on pictures that it is not trained on.
 
+use std::ops::Range;
+
 use hectare_data::write_mask_rgb;
+use hectare_net::weights::{self, LoadedModel};
 use hectare_net::{Params, Predictor};
 
 use super::session::Run;
@@ -9,9 +12,11 @@ use crate::evaluate::{Evaluation, EvaluationSettings, evaluate_classification, e
 use crate::events::Event;
 use crate::files;
 use crate::metrics::{Protocol, scored};
+use crate::predict::Recipe;
 use crate::record::{ClassFigure, Validation};
 use crate::run_folder::RunFolder;
 use crate::sets::Sets;
+use crate::transfer::Parent;
 
 /// What some weights do on each set.
 pub(super) struct OnSets {
@@ -61,13 +66,51 @@ impl Run<'_> {
         Ok(OnSets { val, holdout })
     }
 
+    /// Says what the coarser network that this one begins as reaches on the validation set, and what is left of it
+    /// before the first step.
+    pub fn compare_with_parent(&mut self) -> Result<(), TrainError> {
+        let Some(Parent { model, file, metric }) = self.parent.take() else { return Ok(()) };
+        let whole = 0..usize::MAX;
+        let figure = |found: &Evaluation| self.figures(found).metric();
+        let before = match metric {
+            Some(metric) => metric,
+            None => {
+                let LoadedModel { mut card, network, params, .. } =
+                    weights::read_model(&file).map_err(TrainError::net)?;
+                card.classes = self.card.classes.clone();
+                let recipe = Recipe::new(&card, self.isa)?;
+                let mut network = Predictor::new(network, params, self.isa).map_err(TrainError::net)?;
+                let found = self.measure_as(&recipe, &mut network, Set::Validation, whole.clone(), None)?;
+                figure(&found).0
+            }
+        };
+        let mut network = self.predictor(&self.params)?;
+        let (after, name) = figure(&self.measure(&mut network, Set::Validation, whole, None)?);
+        self.say(&format!(
+            "{name} on the validation set: {before:.6} of {model} ({}), {after:.6} as {} before the first step",
+            file.display(),
+            self.config.model
+        ))
+    }
+
     /// Predicts the pictures of a set whose positions are in `range`; keeps the masks of the chosen tiles under the
     /// number `masks` of an epoch.
     pub fn measure(
         &self,
         network: &mut Predictor,
         set: Set,
-        range: std::ops::Range<usize>,
+        range: Range<usize>,
+        masks: Option<usize>,
+    ) -> Result<Evaluation, TrainError> {
+        self.measure_as(&self.recipe, network, set, range, masks)
+    }
+
+    fn measure_as(
+        &self,
+        recipe: &Recipe,
+        network: &mut Predictor,
+        set: Set,
+        range: Range<usize>,
         masks: Option<usize>,
     ) -> Result<Evaluation, TrainError> {
         let observer = self.observer;
@@ -81,7 +124,7 @@ impl Run<'_> {
             Sets::Classify { val, holdout, .. } => {
                 let samples = if set == Set::Validation { &val.samples } else { holdout };
                 let samples = &samples[range.start.min(samples.len())..range.end.min(samples.len())];
-                evaluate_classification(&self.recipe, network, samples, &settings)
+                evaluate_classification(recipe, network, samples, &settings)
             }
             Sets::Segment { val, holdout, .. } => {
                 let samples = if set == Set::Validation { &val.samples } else { holdout };
@@ -89,19 +132,14 @@ impl Run<'_> {
                 let tiles = self.snapshots.as_ref().map_or(&[][..], |snapshots| &snapshots.tiles);
                 let stems: Vec<&str> = tiles.iter().map(|tile| val.samples[*tile].stem.as_str()).collect();
                 let (folder, classes) = (&self.folder, &self.card.classes);
-                evaluate_segmentation(
-                    &self.recipe,
-                    network,
-                    samples,
-                    classes,
-                    &settings,
-                    &mut |sample, mask| match masks {
+                evaluate_segmentation(recipe, network, samples, classes, &settings, &mut |sample, mask| {
+                    match masks {
                         Some(epoch) if stems.contains(&sample.stem.as_str()) => {
                             write_mask(folder, epoch, &sample.stem, mask, classes)
                         }
                         _ => Ok(()),
-                    },
-                )
+                    }
+                })
             }
         }
     }

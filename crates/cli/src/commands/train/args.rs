@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Subcommand};
 use hectare_net::{Geometry, Head, ModelKind};
 use hectare_train::{
-    ClassWeights, Epochs, Every, InputSize, Layer, LrFactor, OptimiserKind, Preset, ScheduleKind, Size, Task,
+    ClassWeights, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset, ScheduleKind,
+    Size, Task,
 };
 use serde::Serialize;
 
@@ -66,8 +67,9 @@ settings! {
     /// Folder of the run; created.
     #[arg(long, value_name = "RUN", help_heading = "Data and files")]
     out: PathBuf,
-    /// Weights to start from.
-    #[arg(long, value_name = "FILE", help_heading = "Data and files")]
+    /// Weights to start from: a file, or a run, whose weights picked on its held-out share (else on validation, else the
+    /// last) are taken. A finer FCN starts from a coarser one.
+    #[arg(long, value_name = "RUN_OR_FILE", help_heading = "Data and files")]
     init: PathBuf,
     /// Let --init hold only some of the layers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
@@ -192,7 +194,11 @@ settings! {
     /// Decay of a running average of the weights (as 0.999), measured beside the weights themselves; 0 for none.
     #[arg(long, value_name = "DECAY", help_heading = "Recipe")]
     ema: f64,
-    /// Weight of each class in the loss: `none`, `median` or `inverse` frequency, or a list.
+    /// What is minimised: `ce` (cross-entropy), or with a loss of regions beside it, `ce+lovasz`, `ce+dice`, or from a
+    /// share of the run on, `ce+lovasz@0.8` (segment).
+    #[arg(long, value_name = "LOSS", help_heading = "Recipe")]
+    loss: LossTerms,
+    /// Weight of each class in the cross-entropy: `none`, `median` or `inverse` frequency, or a list.
     #[arg(long, value_name = "LIST", help_heading = "Recipe")]
     class_weights: ClassWeights,
     /// Share of the target spread over all classes.

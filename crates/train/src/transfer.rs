@@ -1,0 +1,190 @@
+//! A finer FCN that begins as a coarser one: FCN16s from FCN32s, FCN8s from either (Long et al. 2015).
+//!
+//! All shared layers are taken. The scores of the new skips begin at zero and upsampling that the coarser network
+//! has not begins bilinear, since one kernel of stride 32 is not one of 2 and one of 16. The coarsest score map is then
+//! the parent's, bit for bit.
+
+use std::path::{Path, PathBuf};
+
+use hectare_net::weights::{LoadReport, LoadStatus, WeightError, WeightFile, load_into};
+use hectare_net::{ModelKind, Network, Params};
+
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::picks::Picks;
+use crate::record;
+use crate::run_folder::RunFolder;
+
+/// The coarser network that a run begins as.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Parent {
+    /// Which network it is.
+    pub model: ModelKind,
+    /// Its weights.
+    pub file: PathBuf,
+    /// Its metric on the validation set of this run, where its own run has measured that.
+    pub metric: Option<f64>,
+}
+
+/// Pixels of the input for each step of the coarsest upsampling, of the FCNs.
+fn stride(model: ModelKind) -> Option<usize> {
+    match model {
+        ModelKind::Fcn32s => Some(32),
+        ModelKind::Fcn16s => Some(16),
+        ModelKind::Fcn8s => Some(8),
+        _ => None,
+    }
+}
+
+/// The FCN whose weights a file holds, if it is coarser than `model`.
+pub(crate) fn coarser(file: &WeightFile, model: ModelKind) -> Option<ModelKind> {
+    let holds = |name: &str| file.get(name).is_some();
+    let parent = [("fcn32.6.weight", ModelKind::Fcn32s), ("upscore16.weight", ModelKind::Fcn16s)]
+        .into_iter()
+        .find_map(|(name, parent)| holds(name).then_some(parent))?;
+    (stride(parent)? > stride(model)?).then_some(parent)
+}
+
+/// Loads the layers that the coarser network of `file` shares with `network`; `params` must hold a new network's start.
+///
+/// # Errors
+/// A shared layer of another shape (width or number of classes), unless `partial`.
+pub(crate) fn load_coarser(
+    mut file: WeightFile,
+    network: &Network,
+    params: &mut Params,
+    partial: bool,
+) -> Result<LoadReport, TrainError> {
+    for tensor in &mut file.tensors {
+        for (theirs, ours) in [("fcn32.6.", "score_fr."), ("fcn32.", "fcn.")] {
+            if let Some(rest) = tensor.name.strip_prefix(theirs) {
+                tensor.name = format!("{ours}{rest}");
+                break;
+            }
+        }
+    }
+    file.tensors.retain(|tensor| !["upscore.weight", "upscore16.weight"].contains(&tensor.name.as_str()));
+    let report = load_into(&file, network, params, true).map_err(TrainError::net)?;
+    let is_new = |name: &str| name.starts_with("score_pool") || name.starts_with("upscore");
+    let misfits =
+        |row: &&hectare_net::weights::LoadRow| row.status != LoadStatus::Loaded && !is_new(&row.name);
+    if !partial && report.rows.iter().any(|row| misfits(&row)) {
+        let rows = report.rows.iter().filter(misfits).cloned().collect();
+        let report = Box::new(LoadReport { rows });
+        return Err(TrainError::net(WeightError::Mismatch { path: file.path, report }));
+    }
+    for row in &report.rows {
+        if row.status == LoadStatus::Missing
+            && row.name.starts_with("score_pool")
+            && let Some(values) = params.get_mut(&row.name)
+        {
+            values.fill(0.0);
+        }
+    }
+    Ok(report)
+}
+
+/// The weights that `--init` means: a file, or those that a run would stand by: picked on what it held out, else on
+/// validation, else the last.
+///
+/// # Errors
+/// A folder without weights.
+pub(crate) fn weights_of(path: &Path) -> Result<PathBuf, TrainError> {
+    if !path.is_dir() {
+        return Ok(path.to_path_buf());
+    }
+    let run = RunFolder::at(path);
+    [run.best_holdout(), run.best(), run.last()].into_iter().find(|file| file.is_file()).ok_or_else(|| {
+        TrainError::Run { path: path.to_path_buf(), problem: "holds no weights to start from".into() }
+    })
+}
+
+/// The metric of weights in a run's folder on the validation set, where that is the one of `config` and the run has
+/// ended.
+pub(crate) fn known_metric(file: &Path, config: &TrainConfig) -> Option<f64> {
+    let root = file.parent().filter(|folder| folder.ends_with("weights"))?.parent()?;
+    let (run, theirs) = RunFolder::open(root).ok()?;
+    let same = |config: &TrainConfig| (config.val.clone(), config.validation_limit(), config.resize);
+    let ended = run.protocol().is_file();
+    if !ended || same(&theirs) != same(config) {
+        return None;
+    }
+    let picks = Picks::of(&record::read(&run.metrics_jsonl()).ok()?)?;
+    let (_, pick) = picks.rows().into_iter().find(|(_, pick)| file.ends_with(pick.file))?;
+    Some(pick.validation)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hectare_kernels::Isa;
+    use hectare_net::{ModelCard, ModelSpec, Predictor, build, initialise, weights};
+
+    fn spec(model: ModelKind) -> ModelSpec {
+        ModelSpec { width: 0.03125, classes: 5, ..ModelSpec::new(model) }
+    }
+
+    /// A network of another seed than its child's, with upsampling and biases off their start.
+    fn parent_file(folder: &Path, spec: &ModelSpec) -> PathBuf {
+        let network = build(spec).unwrap();
+        let mut params = initialise(&network, 7);
+        params.values.iter_mut().enumerate().for_each(|(i, x)| *x += 0.01 * ((i % 13) as f32 - 6.0));
+        let path = folder.join(format!("{}.safetensors", spec.model));
+        weights::write(&path, &ModelCard::new(spec.clone()), &params).unwrap();
+        path
+    }
+
+    #[test]
+    fn the_coarsest_scores_are_the_parents() {
+        let folder = tempfile::tempdir().unwrap();
+        let image: Vec<f32> = (0..70 * 45 * 3).map(|i| ((i * 37 % 101) as f32 - 50.0) / 30.0).collect();
+        for (parent, child) in [
+            (ModelKind::Fcn32s, ModelKind::Fcn16s),
+            (ModelKind::Fcn32s, ModelKind::Fcn8s),
+            (ModelKind::Fcn16s, ModelKind::Fcn8s),
+        ] {
+            let path = parent_file(folder.path(), &spec(parent));
+            let scores = |network: &Network, params: &Params, node: &str| {
+                let mut predictor =
+                    Predictor::ending_at(network.clone(), params.clone(), Isa::best(), node).unwrap();
+                predictor.run(1, 70, 45, &image).unwrap().data.to_vec()
+            };
+            let theirs = weights::read_model(&path).unwrap();
+            let network = build(&spec(child)).unwrap();
+            let start = initialise(&network, 1);
+            let mut params = start.clone();
+            let file = weights::read(&path).unwrap();
+            assert_eq!(coarser(&file, child), Some(parent));
+            load_coarser(file, &network, &mut params, false).unwrap();
+            let node = if parent == ModelKind::Fcn32s { "fcn32.6" } else { "score_fr" };
+            let wanted = scores(&theirs.network, &theirs.params, node);
+            assert!(wanted.iter().any(|x| *x != 0.0));
+            assert!(scores(&network, &params, "score_fr") == wanted, "{parent} to {child}");
+            let zero = |name: &str| params.get(name).unwrap().iter().all(|x| *x == 0.0);
+            let skip = if child == ModelKind::Fcn8s { "score_pool3" } else { "score_pool4" };
+            assert!(zero(&format!("{skip}.weight")) && zero(&format!("{skip}.bias")));
+            let last = if child == ModelKind::Fcn8s { "upscore8.weight" } else { "upscore16.weight" };
+            assert_eq!(params.get(last), start.get(last));
+            if parent == ModelKind::Fcn16s {
+                for shared in ["score_pool4.weight", "upscore2.weight"] {
+                    assert_eq!(params.get(shared), theirs.params.get(shared));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_finer_networks_of_the_same_shapes_begin_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = weights::read(parent_file(folder.path(), &spec(ModelKind::Fcn16s))).unwrap();
+        for child in [ModelKind::Fcn16s, ModelKind::Fcn32s, ModelKind::Vgg16] {
+            assert_eq!(coarser(&file, child), None);
+        }
+        let network = build(&ModelSpec { classes: 4, ..spec(ModelKind::Fcn8s) }).unwrap();
+        let mut params = initialise(&network, 1);
+        let error = load_coarser(file.clone(), &network, &mut params, false).unwrap_err().to_string();
+        assert!(error.contains("score_fr.weight"), "{error}");
+        load_coarser(file, &network, &mut params, true).unwrap();
+        assert!(weights_of(folder.path()).unwrap_err().to_string().contains("no weights"));
+    }
+}
