@@ -106,7 +106,7 @@ fn weights_of_another_model_or_class_count() {
     place.refuses(&format!("{train} --init five-thirty-two.safetensors"), &["five-thirty-two.safetensors"]);
     place.refuses(
         &format!("{wider} --init thirty-two.safetensors"),
-        &["thirty-two.safetensors", "fcn.0.weight"],
+        &["thirty-two.safetensors", "features.0.weight"],
     );
     place.refuses(&format!("{train} --init tiles"), &["tiles", "no weights"]);
     place.refuses(&format!("{train} --init c.safetensors"), &["c.safetensors"]);
