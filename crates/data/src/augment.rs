@@ -48,7 +48,7 @@ pub enum CropRule {
         size: usize,
     },
     /// A square at a random place, from the picture scaled by a random factor. A picture that is smaller than
-    /// the square is scaled up to it.
+    /// the square is scaled up to it; one that a factor below 1 makes smaller is mirrored at its edges.
     RandomCrop {
         /// Side of the result in pixels.
         size: usize,
@@ -60,13 +60,33 @@ pub enum CropRule {
 /// The changes drawn for one sample of one epoch.
 #[derive(Clone, Debug, PartialEq)]
 struct Draw {
-    window: Window,
+    part: Part,
+    /// Width and height before turning.
     out: [usize; 2],
     angle_deg: f32,
     flip_h: bool,
     flip_v: bool,
     turns: u8,
     colours: [f32; 3],
+}
+
+/// The part of a picture that is used.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Part {
+    window: Window,
+    /// Width and height that it is scaled to.
+    scaled: [usize; 2],
+    /// How it is mirrored beyond its edges, if it is.
+    mirror: Option<Mirror>,
+}
+
+/// A square laid into a larger one and mirrored at its edges.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Mirror {
+    left: usize,
+    top: usize,
+    /// Side of the larger one.
+    side: usize,
 }
 
 /// Numbers from [0, 1), one after the other.
@@ -127,9 +147,10 @@ impl Augment {
         let turns = numbers.up_to(3) as u8;
         let angle_deg = self.rotate_deg * (2.0 * numbers.uniform() - 1.0);
         let colours = [numbers.uniform(), numbers.uniform(), numbers.uniform()];
-        let (window, out) = self.window(size, &mut numbers);
+        let part = self.part(size, &mut numbers);
+        let out = part.mirror.map_or(part.scaled, |mirror| [mirror.side; 2]);
         Draw {
-            window,
+            part,
             out,
             angle_deg,
             flip_h: self.flip_h && half[0],
@@ -143,24 +164,37 @@ impl Augment {
         }
     }
 
-    fn window(&self, [width, height]: [usize; 2], numbers: &mut Numbers) -> (Window, [usize; 2]) {
+    fn part(&self, [width, height]: [usize; 2], numbers: &mut Numbers) -> Part {
+        let plain = |window, scaled| Part { window, scaled, mirror: None };
         match self.crop {
-            CropRule::None => ([0, 0, width, height], [width, height]),
+            CropRule::None => plain([0, 0, width, height], [width, height]),
             CropRule::RandomResized { area, aspect, size } => {
-                (random_part([width, height], area, aspect, numbers), [size, size])
+                plain(random_part([width, height], area, aspect, numbers), [size, size])
             }
             CropRule::RandomCrop { size, scale } => {
                 let factor = numbers.between(scale.map(f32::ln)).exp();
-                let side = ((size as f32 / factor).round() as usize).clamp(1, width.min(height));
+                let wanted = ((size as f32 / factor).round() as usize).max(1);
+                let side = wanted.min(width).min(height);
                 let left = numbers.up_to(width - side);
                 let top = numbers.up_to(height - side);
-                ([left, top, side, side], [size, size])
+                let window = [left, top, side, side];
+                if side == wanted || factor >= 1.0 || side < size {
+                    return plain(window, [size, size]);
+                }
+                let inner = ((side as f32 * factor).round() as usize).clamp(1, size);
+                let [left, top] = [numbers.up_to(size - inner), numbers.up_to(size - inner)];
+                Part { window, scaled: [inner, inner], mirror: Some(Mirror { left, top, side: size }) }
             }
         }
     }
 
     fn change_image(&self, image: &Image, draw: &Draw) -> Image {
-        let mut image = resize_crop(image, draw.window, draw.out[0], draw.out[1]);
+        let Part { window, scaled, mirror } = draw.part;
+        let mut image = resize_crop(image, window, scaled[0], scaled[1]);
+        if let Some(mirror) = mirror {
+            let pixels = mirror.lay(image.pixels.as_chunks::<3>().0, image.width).concat();
+            image = Image { width: mirror.side, height: mirror.side, pixels };
+        }
         if draw.angle_deg != 0.0 {
             image.pixels =
                 rotate(image.pixels.as_chunks::<3>().0, image.size(), draw.angle_deg, [0; 3]).concat();
@@ -173,7 +207,11 @@ impl Augment {
     }
 
     fn change_mask(&self, mask: &Mask, draw: &Draw) -> Mask {
-        let mut mask = resize_mask_crop(mask, draw.window, draw.out[0], draw.out[1]);
+        let Part { window, scaled, mirror } = draw.part;
+        let mut mask = resize_mask_crop(mask, window, scaled[0], scaled[1]);
+        if let Some(mirror) = mirror {
+            mask = Mask { width: mirror.side, height: mirror.side, ids: mirror.lay(&mask.ids, mask.width) };
+        }
         if draw.angle_deg != 0.0 {
             mask.ids = rotate(&mask.ids, mask.size(), draw.angle_deg, UNLABELLED);
         }
@@ -213,6 +251,20 @@ fn random_part(
     };
     let (w, h) = (w.clamp(1, width), h.clamp(1, height));
     [(width - w) / 2, (height - h) / 2, w, h]
+}
+
+impl Mirror {
+    /// Lays a square of side `inner`, mirrored at its edges as often as it takes.
+    fn lay<T: Copy>(self, pixels: &[T], inner: usize) -> Vec<T> {
+        let along = |start: usize| -> Vec<usize> {
+            // There and back is a period; counting begins far enough to the left.
+            let period = 2 * inner;
+            let at = |i: usize| (i + start.next_multiple_of(period) - start) % period;
+            (0..self.side).map(|i| at(i).min(period - 1 - at(i))).collect()
+        };
+        let (columns, rows) = (along(self.left), along(self.top));
+        rows.iter().flat_map(|y| columns.iter().map(move |x| pixels[y * inner + x])).collect()
+    }
 }
 
 /// Turns pixels counter-clockwise about the centre, taking the nearest; `fill` comes in from outside.

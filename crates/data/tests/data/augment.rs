@@ -65,6 +65,36 @@ fn scaled_crops_stay_aligned_to_half_a_pixel() {
 }
 
 #[test]
+fn a_whole_tile_made_smaller_is_mirrored_at_its_edges() {
+    let (image, mask) = (coordinates(40, 40), Mask::from_fn(40, 40, |x, _| x as u8));
+    let augment = |scale| Augment {
+        crop: CropRule::RandomCrop { size: 40, scale: [scale, scale] },
+        ..Augment::default()
+    };
+    let mut starts = HashSet::new();
+    for index in 0..30 {
+        let (seen, ids) = augment(0.5).image_and_mask(&image, &mask, 1, 0, index);
+        assert_eq!((seen.size(), ids.size()), ([40, 40], [40, 40]));
+        // Columns 1, 3, 5 ... stand where the smaller picture lies; nothing is unlabelled.
+        let row: Vec<u8> = (0..40).map(|x| ids.id(x, 7)).collect();
+        let start = (0..=20).find(|s| (0..20).all(|x| usize::from(row[s + x]) == 2 * x + 1)).unwrap();
+        for x in 0..40 {
+            let inner = if x < start { start - 1 - x } else { (x - start).min(2 * 20 - 1 - (x - start)) };
+            assert_eq!(usize::from(row[x]), 2 * inner + 1, "{x} from {start}: {row:?}");
+            assert!(u8::abs_diff(seen.pixel(x, 7)[0], row[x]) <= 1);
+        }
+        starts.insert(start);
+    }
+    assert!(starts.len() > 10, "{starts:?}");
+    // Larger ones are cut, and a picture smaller than the crop is still scaled up to it.
+    assert_eq!(augment(2.0).image(&image, 1, 0, 0).size(), [40, 40]);
+    let small = coordinates(20, 30);
+    let scaled = augment(1.0).image(&small, 1, 0, 0);
+    assert_eq!(scaled.size(), [40, 40]);
+    assert!(scaled.pixel(0, 5)[0] < 2 && scaled.pixel(39, 5)[0] > 17);
+}
+
+#[test]
 fn flips_and_turns_give_all_eight_positions() {
     let image = Image::from_fn(2, 2, |x, y| [(2 * y + x) as u8; 3]);
     let augment = Augment { flip_h: true, flip_v: true, quarter_turns: true, ..Augment::default() };
