@@ -305,7 +305,8 @@ fn pixels<const LEN: usize>(
     pixels
 }
 
-/// Transforms channels `c0 .. c1` of a tile of 6x6 pixels; `v` is where channel `c0` of the first point goes.
+/// Transforms channels `c0 .. c1` of a tile of 6x6 pixels, and asks the cache for those of the tile at `next`;
+/// `v` is where channel `c0` of the first point goes.
 ///
 /// # Safety
 /// The pixels must hold `c1` numbers; `v` must be writable at `i * point` and `c1 - c0` numbers after, for each
@@ -318,8 +319,15 @@ unsafe fn transform_input<S: Simd>(
     c1: usize,
     v: *mut f32,
     point: usize,
+    next: &[*const f32; POINTS],
 ) {
     for c in (c0..c1).step_by(S::LANES) {
+        // The next tile shares two columns with this one, or it lies elsewhere, which comes seldom.
+        if c.is_multiple_of(16) {
+            for i in (0..POINTS).filter(|i| i % 6 >= 2) {
+                simd.prefetch(next[i].wrapping_add(c));
+            }
+        }
         // SAFETY: in the bounds that the caller promises.
         unsafe {
             let v = v.add(c - c0);
@@ -391,9 +399,16 @@ impl Step<'_> {
     fn input<S: Simd>(&self, simd: S, from: usize, to: usize) {
         let p = &self.work.p;
         let point = self.work.input_point();
-        for tile in from..to {
+        let at = |tile: usize| {
             let (image, y, x) = self.place(tile);
-            let pixels = pixels::<POINTS>(self.io.x, p, image, y as isize - p.pad[0], x as isize - p.pad[1]);
+            pixels::<POINTS>(self.io.x, p, image, y as isize - p.pad[0], x as isize - p.pad[1])
+        };
+        let mut next = at(from);
+        for tile in from..to {
+            let pixels = next;
+            if tile + 1 < to {
+                next = at(tile + 1);
+            }
             let depth = p.depth();
             for (block, c0) in (0..p.c).step_by(depth).enumerate() {
                 let base = block * POINTS * point + tile * self.work.row;
@@ -401,7 +416,7 @@ impl Step<'_> {
                 // `depth`; the stores stay inside this tile's rows of `v`, which no other task writes.
                 unsafe {
                     let v = self.v.as_mut_ptr().add(base);
-                    transform_input(simd, &pixels, c0, p.c.min(c0 + depth), v, point);
+                    transform_input(simd, &pixels, c0, p.c.min(c0 + depth), v, point, &next);
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::threads::{SharedMut, parallel_for};
 /// Tiles of a block.
 const TILES: usize = 128;
 /// Tiles that a task transforms.
-const PART: usize = 4;
+const PART: usize = 16;
 /// Input channels that a task transforms back.
 const ROWS: usize = 8;
 
@@ -125,19 +125,29 @@ impl SimdOp for Transform<'_> {
         let (rows, columns) = (p.out_h.div_ceil(4), p.out_w.div_ceil(4));
         let (input_point, grad_point) =
             (self.work.rows() * self.work.input_row(), self.work.rows() * self.work.grad_row());
-        for i in self.from..self.to {
+        let at = |i: usize| {
             let tile = self.first + i;
             let (image, y, x) = (tile / (rows * columns), tile / columns % rows * 4, tile % columns * 4);
             let (y, x) = (y as isize, x as isize);
             let patch = pixels::<POINTS>(self.x, p, image, y - p.pad[0], x - p.pad[1]);
-            let block = pixels::<16>(self.dy, g, image, y, x);
+            (patch, pixels::<16>(self.dy, g, image, y, x))
+        };
+        let mut next = at(self.from);
+        for i in self.from..self.to {
+            let (patch, block) = next;
+            if i + 1 < self.to {
+                next = at(i + 1);
+            }
             // SAFETY: pixels hold `p.c` and `g.c` numbers, multiples of LANES; the stores stay inside this tile's
             // rows of `v` and `z`, which no other task writes.
             unsafe {
                 let v = self.buffers.v.as_mut_ptr().add(i * self.work.input_row());
-                transform_input(simd, &patch, 0, p.c, v, input_point);
+                transform_input(simd, &patch, 0, p.c, v, input_point, &next.0);
                 let z = self.buffers.z.as_mut_ptr().add(i * self.work.grad_row());
                 for k in (0..g.c).step_by(S::LANES) {
+                    if k.is_multiple_of(16) {
+                        next.1.iter().for_each(|pixel| simd.prefetch(pixel.wrapping_add(k)));
+                    }
                     let mut half = [[simd.splat(0.0); 4]; 6];
                     for j in 0..4 {
                         let mut d = [simd.splat(0.0); 4];
