@@ -197,7 +197,7 @@ fn few_input_channels_match_the_plain_loops() {
 
 #[test]
 fn fully_connected_layers_match_the_plain_loops() {
-    for (h, w, c, k) in [(1, 1, 37, 5), (4, 4, 16, 50), (2, 3, 7, 1), (1, 1, 512, 300)] {
+    for (h, w, c, k) in [(1, 1, 37, 5), (4, 4, 16, 50), (2, 3, 7, 1), (1, 1, 512, 300), (33, 32, 2, 9)] {
         for n in [1, 2, 13] {
             let s = Conv2dShape { kernel: [h, w], ..shape(n, h, w, c, k, 1, 1, 0) };
             check(s);
