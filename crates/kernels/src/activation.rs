@@ -13,9 +13,20 @@ pub fn relu(isa: Isa, x: &mut [f32]) {
 
 dispatch! { fn relu_part<'a>(x: &'a mut [f32]) = relu_body }
 
+// (Explicit vectors in both passes: the compiler makes masked stores, which are slow, of a choice between 0 and what is
+// there.)
 #[inline(always)]
-fn relu_body<S: Simd>(_: S, x: &mut [f32]) {
-    for x in x {
+fn relu_body<S: Simd>(simd: S, x: &mut [f32]) {
+    let whole = x.len() / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: LANES numbers from `at` on are in the slice.
+        unsafe {
+            let x = x.as_mut_ptr().add(at);
+            // With the zero first, NaN stays NaN.
+            simd.store(x, simd.max(simd.splat(0.0), simd.load(x)));
+        }
+    }
+    for x in &mut x[whole..] {
         *x = if *x < 0.0 { 0.0 } else { *x };
     }
 }
@@ -36,8 +47,17 @@ pub fn relu_grad(isa: Isa, y: &[f32], dy: &mut [f32]) {
 dispatch! { fn relu_grad_part<'a>(y: &'a [f32], dy: &'a mut [f32]) = relu_grad_body }
 
 #[inline(always)]
-fn relu_grad_body<S: Simd>(_: S, y: &[f32], dy: &mut [f32]) {
-    for (dy, y) in dy.iter_mut().zip(y) {
+fn relu_grad_body<S: Simd>(simd: S, y: &[f32], dy: &mut [f32]) {
+    assert_eq!(y.len(), dy.len());
+    let whole = y.len() / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: LANES numbers from `at` on are in both slices.
+        unsafe {
+            let dy = dy.as_mut_ptr().add(at);
+            simd.store(dy, simd.keep_positive(simd.load(y.as_ptr().add(at)), simd.load(dy)));
+        }
+    }
+    for (dy, y) in dy[whole..].iter_mut().zip(&y[whole..]) {
         *dy = if *y <= 0.0 { 0.0 } else { *dy };
     }
 }

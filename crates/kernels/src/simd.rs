@@ -52,6 +52,8 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane, `v` and `other` where `v` is above `best` or NaN, else `best` and `tag`.
     fn larger(self, best: Self::V, tag: Self::V, v: Self::V, other: Self::V) -> (Self::V, Self::V);
+    /// `x` where `y` is above 0 or NaN, else 0.
+    fn keep_positive(self, y: Self::V, x: Self::V) -> Self::V;
     /// `a * b + c` on single numbers, with the rounding of [`Simd::mul_add`]; loops of it vectorise.
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32;
     /// Transposes 8 x 8 numbers: row `i` is read at `i * step` and written down the rows of `to` at place `i`.
@@ -123,6 +125,10 @@ impl Simd for Portable {
             std::array::from_fn(|i| if wins(i) { v[i] } else { best[i] }),
             std::array::from_fn(|i| if wins(i) { other[i] } else { tag[i] }),
         )
+    }
+    #[inline(always)]
+    fn keep_positive(self, y: [f32; 4], x: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| if y[i] <= 0.0 { 0.0 } else { x[i] })
     }
     #[inline(always)]
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {

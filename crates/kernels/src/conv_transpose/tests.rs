@@ -156,6 +156,9 @@ impl Simd for Wide {
     fn larger(self, _: [f32; 16], _: [f32; 16], _: [f32; 16], _: [f32; 16]) -> ([f32; 16], [f32; 16]) {
         unreachable!("not an operation of this module")
     }
+    fn keep_positive(self, y: [f32; 16], x: [f32; 16]) -> [f32; 16] {
+        std::array::from_fn(|i| if y[i] <= 0.0 { 0.0 } else { x[i] })
+    }
     fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
         a * b + c
     }

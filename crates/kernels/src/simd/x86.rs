@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 macro_rules! x86_simd {
     ($(#[$doc:meta])* $name:ident, $vec:ty, $lanes:expr, $mr:expr, $nv:expr, [$($feature:tt),*],
-     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $larger:ident) => {
+     $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident, $sub:ident, $mul:ident, $max:ident, $larger:ident, $keep_positive:ident) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug)]
         pub struct $name(());
@@ -70,6 +70,11 @@ macro_rules! x86_simd {
                 unsafe { $larger(best, tag, v, other) }
             }
             #[inline(always)]
+            fn keep_positive(self, y: $vec, x: $vec) -> $vec {
+                // SAFETY: the token proves the feature.
+                unsafe { $keep_positive(y, x) }
+            }
+            #[inline(always)]
             fn mul_add_scalar(self, a: f32, b: f32, c: f32) -> f32 {
                 a.mul_add(b, c)
             }
@@ -91,13 +96,13 @@ x86_simd!(
     /// Eight lanes; the register tile is 6 x 16.
     Avx2, __m256, 8, 6, 2, ["avx2", "fma"],
     _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, _mm256_add_ps, _mm256_sub_ps,
-    _mm256_mul_ps, _mm256_max_ps, larger8
+    _mm256_mul_ps, _mm256_max_ps, larger8, keep_positive256
 );
 x86_simd!(
     /// Sixteen lanes; the register tile is 14 x 32.
     Avx512, __m512, 16, 14, 2, ["avx512f", "avx512vl", "avx512dq", "avx512bw", "avx2", "fma"],
     _mm512_set1_ps, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, _mm512_add_ps, _mm512_sub_ps,
-    _mm512_mul_ps, _mm512_max_ps, larger16
+    _mm512_mul_ps, _mm512_max_ps, larger16, keep_positive512
 );
 
 /// [`Simd::larger`] of 8 lanes.
@@ -149,4 +154,20 @@ unsafe fn transpose8(from: *const f32, step: usize, to: [*mut f32; 8]) {
             _mm256_storeu_ps(to[4 * half + 3], _mm256_shuffle_ps::<0b11_10_11_10>(b, d));
         }
     }
+}
+
+/// # Safety
+/// The CPU must have AVX.
+#[inline(always)]
+unsafe fn keep_positive256(y: __m256, x: __m256) -> __m256 {
+    // SAFETY: the caller promises the feature.
+    unsafe { _mm256_andnot_ps(_mm256_cmp_ps::<_CMP_LE_OQ>(y, _mm256_setzero_ps()), x) }
+}
+
+/// # Safety
+/// The CPU must have AVX-512F.
+#[inline(always)]
+unsafe fn keep_positive512(y: __m512, x: __m512) -> __m512 {
+    // SAFETY: the caller promises the feature.
+    unsafe { _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(y, _mm512_setzero_ps()), x) }
 }
