@@ -51,8 +51,18 @@ pub fn dropout(isa: Isa, key: &DropoutKey, n: usize, h: usize, w: usize, c: usiz
     }
     let (sequence, threshold, gain) = (key.sequence(), key.threshold(), key.gain());
     // A drawn number costs far more than a read one.
-    let rows = rows_per_task(16 * c);
+    let rows = rows_per_task(16 * c).next_multiple_of(4);
     parallel_chunks_mut(x, rows * c, |task, x| {
+        if (h * w).is_multiple_of(4) {
+            // Four neighbouring pixels share the generator's blocks.
+            for (i, x) in x.chunks_exact_mut(4 * c).enumerate() {
+                let pixel = task * rows + 4 * i;
+                let (n, pixel) = (pixel / (h * w), pixel % (h * w));
+                let first = (n * c * h * w + pixel) as u64 / 4;
+                drop_four(isa, &sequence, first, (h * w) as u64 / 4, threshold, gain, x);
+            }
+            return;
+        }
         for (i, x) in x.chunks_exact_mut(c).enumerate() {
             let pixel = task * rows + i;
             let (n, pixel) = (pixel / (h * w), pixel % (h * w));
@@ -81,6 +91,41 @@ fn drop_row_body<S: Simd>(
     for (i, x) in x.iter_mut().enumerate() {
         let word = sequence.u32(first + i as u64 * step);
         *x *= if u64::from(word) < threshold { 0.0 } else { gain };
+    }
+}
+
+dispatch! {
+    fn drop_four<'a>(sequence: &'a Sequence, first: u64, step: u64, threshold: u64, gain: f32, x: &'a mut [f32])
+        = drop_four_body
+}
+
+/// Four pixels, whose draws for channel `i` are the words of block `first + i * step`.
+#[inline(always)]
+fn drop_four_body<S: Simd>(
+    _: S,
+    sequence: &Sequence,
+    first: u64,
+    step: u64,
+    threshold: u64,
+    gain: f32,
+    x: &mut [f32],
+) {
+    const BLOCKS: usize = 32;
+    let sequence = *sequence;
+    let c = x.len() / 4;
+    for c0 in (0..c).step_by(BLOCKS) {
+        let mut factors = [[0.0; BLOCKS]; 4];
+        for i in 0..BLOCKS {
+            let block = sequence.block(first + (c0 + i) as u64 * step);
+            for j in 0..4 {
+                factors[j][i] = if u64::from(block[j]) < threshold { 0.0 } else { gain };
+            }
+        }
+        for (x, factors) in x.chunks_exact_mut(c).zip(&factors) {
+            for (x, factor) in x[c0..].iter_mut().zip(factors) {
+                *x *= factor;
+            }
+        }
     }
 }
 
@@ -127,25 +172,27 @@ mod tests {
 
     #[test]
     fn draws_are_those_of_nchw_order() {
-        let (n, h, w) = (2, 3, 5);
-        for isa in Isa::available() {
-            for c in [1, 3, 15, 16, 17, 37] {
-                let x = normal(1, n * h * w * c);
-                let run = |f: fn(Isa, &DropoutKey, usize, usize, usize, usize, &mut [f32])| {
-                    on_threads(|| {
-                        let mut y = x.clone();
-                        f(isa, &KEY, n, h, w, c, &mut y);
-                        y
-                    })
-                };
-                let (single, whole) = (run(dropout), run(dropout2d));
-                for at in 0..x.len() {
-                    let (pixel, c_at) = (at / c, at % c);
-                    let (n_at, pixel) = (pixel / (h * w), pixel % (h * w));
-                    let channel = n_at * c + c_at;
-                    let near = |y: f32, factor: f32| (y - x[at] * factor).abs() <= 1e-6 * x[at].abs();
-                    assert!(near(single[at], draw(&KEY, channel * h * w + pixel)));
-                    assert!(near(whole[at], draw(&KEY, channel)));
+        // With 4 pixels or a multiple, and without.
+        for (n, h, w) in [(2, 3, 5), (3, 2, 2), (2, 3, 4)] {
+            for isa in Isa::available() {
+                for c in [1, 3, 15, 16, 17, 37] {
+                    let x = normal(1, n * h * w * c);
+                    let run = |f: fn(Isa, &DropoutKey, usize, usize, usize, usize, &mut [f32])| {
+                        on_threads(|| {
+                            let mut y = x.clone();
+                            f(isa, &KEY, n, h, w, c, &mut y);
+                            y
+                        })
+                    };
+                    let (single, whole) = (run(dropout), run(dropout2d));
+                    for at in 0..x.len() {
+                        let (pixel, c_at) = (at / c, at % c);
+                        let (n_at, pixel) = (pixel / (h * w), pixel % (h * w));
+                        let channel = n_at * c + c_at;
+                        let near = |y: f32, factor: f32| (y - x[at] * factor).abs() <= 1e-6 * x[at].abs();
+                        assert!(near(single[at], draw(&KEY, channel * h * w + pixel)));
+                        assert!(near(whole[at], draw(&KEY, channel)));
+                    }
                 }
             }
         }
