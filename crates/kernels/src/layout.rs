@@ -144,7 +144,8 @@ pub fn concat(parts: &[(&[f32], usize)], pixels: usize, y: &mut [f32]) {
     });
 }
 
-/// The gradient of [`concat()`]: takes `dy` apart into `parts` (overwritten).
+/// The gradient of [`concat()`]: takes `dy` apart into `parts` (overwritten). An empty part is nobody's: its
+/// numbers are left out.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -153,7 +154,7 @@ pub fn concat_grad(dy: &[f32], pixels: usize, parts: &mut [(&mut [f32], usize)])
     assert_eq!(dy.len(), pixels * total);
     let mut first = 0;
     for (dx, c) in parts {
-        assert_eq!(dx.len(), pixels * *c);
+        assert!(dx.is_empty() || dx.len() == pixels * *c);
         for_each_row(dx, *c, |pixel, dx| dx.copy_from_slice(&dy[pixel * total + first..][..*c]));
         first += *c;
     }
@@ -226,5 +227,8 @@ mod tests {
         let [mut da, mut db, mut dc] = [a.len(), b.len(), c.len()].map(|len| vec![f32::NAN; len]);
         concat_grad(&y, pixels, &mut [(&mut da, 3), (&mut db, 1), (&mut [], 0), (&mut dc, 17)]);
         assert!(da == a && db == b && dc == c);
+        dc.fill(f32::NAN);
+        concat_grad(&y, pixels, &mut [(&mut [], 3), (&mut [], 1), (&mut [], 0), (&mut dc, 17)]);
+        assert!(dc == c, "parts that nobody wants");
     }
 }
