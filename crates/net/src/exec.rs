@@ -11,6 +11,7 @@ mod predictor;
 mod profile;
 mod program;
 mod run;
+mod step;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -18,7 +19,8 @@ mod trainer;
 pub use error::ExecError;
 pub(crate) use fusion::Options;
 pub use predictor::{Output, Predictor};
-pub(crate) use program::{ForwardStep, Program, Purpose};
+pub(crate) use program::{Program, Purpose};
+pub(crate) use step::ForwardStep;
 pub use trainer::Trainer;
 
 /// What random numbers of a training step are drawn from.

@@ -14,6 +14,8 @@ pub enum Mode {
     Train {
         /// Numbers that the optimiser keeps for each parameter: 1 for SGD with momentum, 2 for AdamW.
         optimiser_slots: usize,
+        /// Whether values may be computed again to save memory: [`crate::Trainer::recompute`].
+        recompute: bool,
     },
     /// Prediction.
     Predict,
@@ -53,14 +55,14 @@ pub fn estimate_memory(
     let layout = net.layout();
     let trainable = vec![true; layout.entries.len()];
     let purpose = match mode {
-        Mode::Train { .. } => Purpose::Train(&trainable),
+        Mode::Train { recompute, .. } => Purpose::Train { trainable: &trainable, recompute },
         Mode::Predict => Purpose::Predict,
     };
     let program = Program::compile(net, isa, n, input, net.output(), purpose, Options::default())?;
     let all = 4 * layout.total as u64;
     let statistics = 4 * layout.buffer_total as u64;
     let (parameters, gradients, optimiser, packed) = match mode {
-        Mode::Train { optimiser_slots } => (all + statistics, all, optimiser_slots as u64 * all, 0),
+        Mode::Train { optimiser_slots, .. } => (all + statistics, all, optimiser_slots as u64 * all, 0),
         Mode::Predict => (all + statistics, 0, 0, packed_weights(net, &program)),
     };
     let activations = 4 * (program.arena + n * input.len()) as u64 + program.bytes as u64;

@@ -162,9 +162,11 @@ fn memory_grows_with_batch_and_purpose() {
     let net = build(&ModelSpec { width: 0.125, ..ModelSpec::new(ModelKind::Fcn8s) }).unwrap();
     let of = |n, mode| estimate_memory(&net, n, Shape::new(3, 128, 128), mode).unwrap();
     let predict = of(1, Mode::Predict);
-    let sgd = of(1, Mode::Train { optimiser_slots: 1 });
-    let adam = of(1, Mode::Train { optimiser_slots: 2 });
+    let sgd = of(1, Mode::Train { optimiser_slots: 1, recompute: false });
+    let adam = of(1, Mode::Train { optimiser_slots: 2, recompute: false });
     assert!(predict.total < sgd.total && sgd.total < adam.total);
+    let saving = of(1, Mode::Train { optimiser_slots: 1, recompute: true });
+    assert!(saving.activations < sgd.activations && saving.parameters == sgd.parameters, "{saving} {sgd}");
     assert_eq!(adam.optimiser, 2 * 4 * net.layout().total as u64);
     assert!(of(4, Mode::Predict).activations > 3 * predict.activations);
     assert!(adam.to_string().contains("MiB"), "{adam}");

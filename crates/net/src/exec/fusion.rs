@@ -10,16 +10,18 @@ pub(crate) struct Options {
     pub reuse: bool,
     /// Operations are fused.
     pub fuse: bool,
+    /// Of the values that could be computed again, only those are whose absence makes the arena smaller.
+    pub choose: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { reuse: true, fuse: true }
+        Options { reuse: true, fuse: true, choose: true }
     }
 }
 
 /// The part of a network that leads to one node, with its fusions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fused {
     /// For each node, the nodes whose values it reads.
     pub sources: Vec<Vec<usize>>,

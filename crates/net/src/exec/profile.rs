@@ -4,7 +4,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use super::program::Place;
+use super::step::Place;
 use crate::table::aligned;
 use crate::{Network, Role};
 

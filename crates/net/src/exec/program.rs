@@ -1,12 +1,16 @@
 //! Compiles a network for one input size: steps, and a place for every buffer.
 
+mod recompute;
+
 use hectare_kernels::Isa;
 
 use super::ExecError;
 use super::arena::{Lifetime, Span, place};
 use super::fusion::{Fused, Options, is_identity};
-use crate::ops::{InPlace, MAX_INPUTS, Needs, Reads, Site};
+use super::step::{BackwardStep, ForwardStep, Part, Place, Slot, Target};
+use crate::ops::{InPlace, MAX_INPUTS, Needs, Reads};
 use crate::{Network, Shape};
+use recompute::Recompute;
 
 /// What a program is for.
 #[derive(Clone, Copy, Debug)]
@@ -15,79 +19,13 @@ pub(crate) enum Purpose<'a> {
     Predict,
     /// Prediction that packs each layer's weights as it comes to it.
     Validate,
-    /// Forward and backward; for each parameter, whether it is trained.
-    Train(&'a [bool]),
-}
-
-/// Where a value lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Slot {
-    /// Nowhere: it is not read.
-    None,
-    /// In the caller's input.
-    Input,
-    /// In a buffer of the arena.
-    Buffer(usize),
-}
-
-/// What a step needs to know of its node's place.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub node: usize,
-    pub inputs: usize,
-    pub shapes: [Shape; MAX_INPUTS],
-    pub output: Shape,
-}
-
-impl Place {
-    pub(crate) fn site(&self, isa: Isa, n: usize) -> Site<'_> {
-        Site { isa, n, inputs: &self.shapes[..self.inputs], output: self.output }
-    }
-}
-
-/// Computes one node's value.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ForwardStep {
-    pub place: Place,
-    pub sources: [Slot; MAX_INPUTS],
-    /// The operation works in place, but its input must be copied first.
-    pub copy: bool,
-    pub output: usize,
-    pub relu: bool,
-    /// The convolution does the pooling behind it too.
-    pub max_pool: bool,
-    pub packed: Option<usize>,
-    pub saved: Option<usize>,
-    pub bytes: Option<usize>,
-}
-
-/// Where the gradient of an input goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Target {
-    /// Nobody wants it.
-    None,
-    /// It is the first contribution to this buffer.
-    Write(usize),
-    /// It is computed in the first buffer and added to the second.
-    Add(usize, usize),
-}
-
-/// Computes the gradients of one node's inputs and parameters.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct BackwardStep {
-    pub place: Place,
-    pub sources: [Slot; MAX_INPUTS],
-    pub output: Option<usize>,
-    pub gradient: usize,
-    /// Mask `gradient` by this value first: the ReLU before a pooling.
-    pub mask: Option<usize>,
-    pub targets: [Target; MAX_INPUTS],
-    pub in_place: bool,
-    /// Nothing to compute: the gradient is only added to the target.
-    pub identity: bool,
-    pub scratch: Option<usize>,
-    pub saved: Option<usize>,
-    pub bytes: Option<usize>,
+    /// Forward and backward.
+    Train {
+        /// For each parameter, whether it is trained.
+        trainable: &'a [bool],
+        /// Whether values may be computed again in the backward pass, to save memory.
+        recompute: bool,
+    },
 }
 
 /// A network compiled for one input size.
@@ -98,6 +36,8 @@ pub(crate) struct Program {
     pub input: Shape,
     pub forward: Vec<ForwardStep>,
     pub backward: Vec<BackwardStep>,
+    /// Steps of the forward pass that the backward pass repeats, as its own steps say.
+    pub recomputed: Vec<ForwardStep>,
     pub spans: Vec<Span>,
     pub byte_spans: Vec<Span>,
     /// Numbers in the arena.
@@ -112,7 +52,7 @@ pub(crate) struct Program {
 }
 
 /// Buffers while their lifetimes grow.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Buffers(Vec<Lifetime>);
 
 impl Buffers {
@@ -134,6 +74,7 @@ impl Buffers {
 }
 
 /// A program in the making.
+#[derive(Clone)]
 struct Compiler<'a> {
     net: &'a Network,
     isa: Isa,
@@ -155,6 +96,9 @@ struct Compiler<'a> {
     saved_bytes: Vec<Option<usize>>,
     /// Whether a node has a backward step.
     differentiated: Vec<bool>,
+    /// Latest time of the backward pass.
+    clock: usize,
+    recompute: Recompute,
     thread_bytes: usize,
     forward: Vec<ForwardStep>,
     backward: Vec<BackwardStep>,
@@ -194,33 +138,48 @@ impl Program {
             saved: vec![None; count],
             saved_bytes: vec![None; count],
             differentiated: vec![false; count],
+            clock: count,
+            recompute: Recompute::none(count),
             thread_bytes: 0,
             forward: Vec::new(),
             backward: Vec::new(),
         };
-        if let Purpose::Train(trainable) = purpose {
+        if let Purpose::Train { trainable, recompute } = purpose {
             compiler.find_differentiated(trainable);
             if !compiler.differentiated[output] {
                 return Err(ExecError::NothingToTrain);
             }
+            if recompute {
+                return Ok(compiler.compile_recomputing(input));
+            }
         }
-        compiler.compile_forward();
-        let output_gradient = match purpose {
-            Purpose::Train(_) => Some(compiler.compile_backward()),
-            _ => None,
-        };
-        Ok(compiler.finish(input, output_gradient))
+        Ok(compiler.compile(input))
+    }
+
+    /// Bytes in both arenas.
+    fn arena_bytes(&self) -> usize {
+        size_of::<f32>() * self.arena + self.bytes
     }
 }
 
 impl Compiler<'_> {
-    // Time: node v runs forward at v, the loss at `loss_time`, node v backward at `backward_time(v)`.
+    fn compile(mut self, input: Shape) -> Program {
+        self.compile_forward();
+        let output_gradient = match self.purpose {
+            Purpose::Train { .. } => Some(self.compile_backward()),
+            _ => None,
+        };
+        self.finish(input, output_gradient)
+    }
+
+    // Time: node v runs forward at v, the loss at `loss_time`, each step of the backward pass at a `tick`.
     fn loss_time(&self) -> usize {
         self.net.nodes().len()
     }
 
-    fn backward_time(&self, node: usize) -> usize {
-        2 * self.loss_time() - node
+    fn tick(&mut self) -> usize {
+        self.clock += 1;
+        self.clock
     }
 
     fn find_differentiated(&mut self, trainable: &[bool]) {
@@ -251,7 +210,7 @@ impl Compiler<'_> {
 
     fn reads(&self, node: usize) -> Reads {
         match self.purpose {
-            Purpose::Train(trainable) if self.differentiated[node] => {
+            Purpose::Train { trainable, .. } if self.differentiated[node] => {
                 let own = &trainable[self.net.layout().node_entries[node].clone()];
                 self.net.nodes()[node].op.backward_reads(own)
             }
@@ -272,7 +231,7 @@ impl Compiler<'_> {
     }
 
     fn compile_forward(&mut self) {
-        let training = matches!(self.purpose, Purpose::Train(_));
+        let training = matches!(self.purpose, Purpose::Train { .. });
         self.values[0] = Slot::Input;
         // Values get the first buffers, so that `shared` and `masks` have their indices; what the steps need
         // besides comes after.
@@ -395,12 +354,18 @@ impl Compiler<'_> {
     }
 
     fn backward_step(&mut self, node: usize, gradients: &mut [Option<usize>]) {
-        let time = self.backward_time(node);
         let gradient = gradients[node].expect("every user of a differentiated node is differentiated");
+        let passes = self.parameters_first(node, gradient);
+        let part = if passes.is_some() { Part::Input } else { Part::Whole };
+        let time = self.tick();
         self.buffers.touch(gradient, time);
+        if let Some(buffer) = passes {
+            self.byte_buffers.touch(buffer, time);
+        }
         let op = &self.net.nodes()[node].op;
         let reads = self.reads(node);
-        let masked_elsewhere = self.is_relu(node) && self.fused.mask_after_pool[node];
+        let masked_elsewhere =
+            self.is_relu(node) && (self.fused.mask_after_pool[node] || self.recompute.masked[node]);
         let identity = self.is_identity(node) || masked_elsewhere;
         let in_place = op.in_place() != InPlace::No || identity;
 
@@ -431,7 +396,7 @@ impl Compiler<'_> {
 
         let place = self.place(node);
         let mut slots = [Slot::None; MAX_INPUTS];
-        if reads.inputs && !identity {
+        if reads.inputs && !identity && part == Part::Whole {
             for (slot, &from) in slots.iter_mut().zip(&sources) {
                 *slot = self.values[from];
             }
@@ -458,6 +423,9 @@ impl Compiler<'_> {
         }
         self.backward.push(BackwardStep {
             place,
+            part,
+            recompute: 0..0,
+            passes,
             sources: slots,
             output,
             gradient,
@@ -480,6 +448,7 @@ impl Compiler<'_> {
             input,
             forward: self.forward,
             backward: self.backward,
+            recomputed: self.recompute.steps,
             spans,
             byte_spans,
             arena,

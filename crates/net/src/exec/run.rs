@@ -5,9 +5,13 @@ use hectare_kernels::{AlignedVec, activation, elementwise};
 use super::StepKey;
 use super::arena::{Span, split};
 use super::profile::Profile;
-use super::program::{BackwardStep, Program, Slot, Target};
+use super::program::Program;
+use super::step::{BackwardStep, ForwardStep, Part, Slot, Target};
 use crate::Network;
 use crate::ops::{Backward, Forward, MAX_INPUTS, Phase};
+
+/// No parameter is trained; as many as a convolution has.
+const NOTHING: [bool; 2] = [false; 2];
 
 /// The arena of numbers and the arena of bytes, grown to the largest program that ran.
 #[derive(Debug)]
@@ -76,46 +80,60 @@ impl Program {
         for step in &self.forward {
             let clock = memory.profile.start();
             let node = step.place.node;
-            let op = &net.nodes()[node].op;
-            let site = step.place.site(self.isa, self.n);
-            let reads = step.sources.map(|slot| self.slot_span(slot));
-            let writes = [self.spans[step.output], self.span(step.packed), self.span(step.saved)];
-            let (mut inputs, [output, packed, saved]) = split(&mut memory.arena, reads, writes);
-            for (value, slot) in inputs.iter_mut().zip(step.sources) {
-                if slot == Slot::Input {
-                    *value = input;
-                }
-            }
-            if step.copy {
-                output.copy_from_slice(inputs[0]);
-                inputs = [&[]; MAX_INPUTS];
-            }
-            let params = weights.raw(node);
-            if step.packed.is_some() {
-                op.pack(&site, params, packed);
-            }
-            let packed = if step.packed.is_some() { &*packed } else { weights.packed(node) };
             let own = net.layout().node_buffers[node].clone();
             let phase = match &mut statistics {
                 Statistics::Fixed(buffers) => Phase::Predict { buffers: &buffers[own] },
                 Statistics::Running(buffers, key) => Phase::Train { key: *key, buffers: &mut buffers[own] },
             };
-            let saved_bytes = &mut memory.bytes[self.byte_range(step.bytes)];
-            op.forward(Forward {
-                site,
-                node,
-                phase,
-                inputs,
-                output,
-                params,
-                packed,
-                saved,
-                saved_bytes,
-                relu: step.relu,
-                max_pool: step.max_pool,
-            });
+            let packed = if step.packed.is_some() { &[] } else { weights.packed(node) };
+            self.run_forward_step(net, memory, input, step, weights.raw(node), packed, phase);
             memory.profile.forward(net, &step.place, self.n, clock);
         }
+    }
+
+    /// Computes a node's value from its parameters, as they are and packed; the latter only where the program
+    /// does not pack them itself.
+    fn run_forward_step(
+        &self,
+        net: &Network,
+        memory: &mut Memory,
+        input: &[f32],
+        step: &ForwardStep,
+        params: &[f32],
+        ready: &[f32],
+        phase: Phase<'_>,
+    ) {
+        let node = step.place.node;
+        let op = &net.nodes()[node].op;
+        let site = step.place.site(self.isa, self.n);
+        let reads = step.sources.map(|slot| self.slot_span(slot));
+        let writes = [self.spans[step.output], self.span(step.packed), self.span(step.saved)];
+        let (mut inputs, [output, packed, saved]) = split(&mut memory.arena, reads, writes);
+        for (value, slot) in inputs.iter_mut().zip(step.sources) {
+            if slot == Slot::Input {
+                *value = input;
+            }
+        }
+        if step.copy {
+            output.copy_from_slice(inputs[0]);
+            inputs = [&[]; MAX_INPUTS];
+        }
+        if step.packed.is_some() {
+            op.pack(&site, params, packed);
+        }
+        op.forward(Forward {
+            site,
+            node,
+            phase,
+            inputs,
+            output,
+            params,
+            packed: if step.packed.is_some() { packed } else { ready },
+            saved,
+            saved_bytes: &mut memory.bytes[self.byte_range(step.bytes)],
+            relu: step.relu,
+            max_pool: step.max_pool,
+        });
     }
 
     /// The result of the forward pass and, when training, the room for its gradient.
@@ -138,8 +156,14 @@ impl Program {
         grads: &mut [f32],
         accumulate: bool,
     ) {
+        let mut begun = None;
         for step in &self.backward {
-            let clock = memory.profile.start();
+            let clock = begun.take().unwrap_or_else(|| memory.profile.start());
+            for again in &self.recomputed[step.recompute.clone()] {
+                let own = net.layout().node_params[again.place.node].clone();
+                let phase = Phase::Predict { buffers: &[] }; // it has no running statistics
+                self.run_forward_step(net, memory, input, again, &params[own], &[], phase);
+            }
             self.mask_and_copy(memory, step);
             if !step.identity {
                 let node = step.place.node;
@@ -162,6 +186,10 @@ impl Program {
                         *value = input;
                     }
                 }
+                let trainable = match step.part {
+                    Part::Input => &NOTHING[..net.layout().node_entries[node].len()],
+                    _ => &trainable[net.layout().node_entries[node].clone()],
+                };
                 net.nodes()[node].op.backward(Backward {
                     site: step.place.site(self.isa, self.n),
                     node,
@@ -172,7 +200,7 @@ impl Program {
                     dinputs: [p, q, r, s],
                     params: &params[own.clone()],
                     dparams: &mut grads[own],
-                    trainable: &trainable[net.layout().node_entries[node].clone()],
+                    trainable,
                     accumulate,
                     saved,
                     saved_bytes: &memory.bytes[self.byte_range(step.bytes)],
@@ -185,10 +213,31 @@ impl Program {
                     elementwise::add_assign(self.isa, sum, part);
                 }
             }
+            self.keep_or_apply_bits(memory, step);
+            if step.part == Part::Parameters {
+                begun = Some(clock); // one time for both parts
+                continue;
+            }
             let entries = net.layout().node_entries[step.place.node].clone();
             let products = usize::from(trainable[entries].first() == Some(&true))
                 + usize::from(step.targets[0] != Target::None);
             memory.profile.backward(net, &step.place, self.n, products, clock);
+        }
+    }
+
+    /// The mask of the ReLU before a node whose gradients are computed in two parts.
+    fn keep_or_apply_bits(&self, memory: &mut Memory, step: &BackwardStep) {
+        let passes = &mut memory.bytes[self.byte_range(step.passes)];
+        match (step.part, step.sources[0], step.targets[0]) {
+            (Part::Parameters, Slot::Buffer(value), _) => {
+                let ([value], []) = split(&mut memory.arena, [self.spans[value]], []);
+                activation::relu_passes(self.isa, value, passes);
+            }
+            (Part::Input, _, Target::Write(gradient)) => {
+                let ([], [gradient]) = split(&mut memory.arena, [], [self.spans[gradient]]);
+                activation::relu_grad_where(self.isa, passes, gradient);
+            }
+            _ => {}
         }
     }
 

@@ -198,7 +198,13 @@ fn differences_of_skips() {
     let net = net.finish().unwrap();
     check_differences("skips", &net, [2, 7, 6]);
     let params = params_of(&net);
-    let plain = gradients(&net, &params, [2, 7, 6], Options { reuse: false, fuse: false }, None);
+    let plain = gradients(
+        &net,
+        &params,
+        [2, 7, 6],
+        Options { reuse: false, fuse: false, ..Options::default() },
+        None,
+    );
     let shared = gradients(&net, &params, [2, 7, 6], Options::default(), None);
     assert_eq!(plain.1, shared.1);
 }
@@ -230,9 +236,10 @@ fn sharing_memory_and_fusing_change_nothing() {
     for (spec, size) in small_models() {
         let net = build(&spec).unwrap();
         let params = params_of(&net);
-        let plain = gradients(&net, &params, size, Options { reuse: false, fuse: false }, None);
+        let plain =
+            gradients(&net, &params, size, Options { reuse: false, fuse: false, ..Options::default() }, None);
         for (reuse, fuse) in [(true, true), (true, false), (false, true)] {
-            let other = gradients(&net, &params, size, Options { reuse, fuse }, None);
+            let other = gradients(&net, &params, size, Options { reuse, fuse, ..Options::default() }, None);
             assert!(
                 plain.0.to_bits() == other.0.to_bits(),
                 "{spec:?} {reuse} {fuse}: {} {}",
@@ -249,7 +256,7 @@ fn sharing_memory_and_fusing_change_nothing() {
         let mut results = Vec::new();
         for (reuse, fuse) in [(false, false), (true, true)] {
             let mut predictor = Predictor::new(net.clone(), params.clone(), Isa::best()).unwrap();
-            predictor.set_options(Options { reuse, fuse });
+            predictor.set_options(Options { reuse, fuse, ..Options::default() });
             results.push(predictor.run(n, h, w, &input).unwrap().data.to_vec());
         }
         let mut trainer = Trainer::new(&net, Isa::best(), n, h, w).unwrap();
@@ -290,6 +297,78 @@ fn frozen_parameters_have_no_gradient_and_change_no_other() {
             assert!(same, "{}", entry.name);
         }
         assert!(some.2 < all.2, "frozen layers keep nothing: {} {}", some.2, all.2);
+    }
+}
+
+#[test]
+fn computing_values_again_changes_no_bit() {
+    let mut smaller = 0;
+    for (spec, size) in small_models() {
+        let net = build(&spec).unwrap();
+        let params = params_of(&net);
+        let names = || net.layout().entries.iter().map(|entry| entry.name.as_str());
+        let frozen: [Vec<bool>; 4] = [
+            names().map(|_| false).collect(),
+            names().map(|name| name.starts_with("features.")).collect(),
+            names().map(|name| name.starts_with("features.0.")).collect(),
+            // A weight in the middle of a chain whose bias is trained, and the other way round.
+            names().map(|name| name == "features.2.weight" || name == "features.12.bias").collect(),
+        ];
+        let [n, h, w] = size;
+        let input = noise(1, n * h * w * 3);
+        for isa in Isa::available() {
+            for frozen in &frozen {
+                let mut trainer = Trainer::new(&net, isa, n, h, w).unwrap();
+                trainer.freeze(frozen).unwrap();
+                let mut step = |recompute: bool, options: Options| {
+                    trainer.set_options(options);
+                    trainer.recompute(recompute);
+                    let mut params = params.clone();
+                    let mut grads = vec![f32::NAN; net.layout().total];
+                    let loss = &mut weighted_sum;
+                    let loss = trainer.step(&mut params, n, h, w, &input, KEY, loss, &mut grads, false);
+                    (loss.unwrap(), grads, params.buffers, trainer.arena(), trainer.recomputed())
+                };
+                let kept = step(false, Options::default());
+                assert_eq!(kept.4, 0);
+                for (reuse, choose) in [(true, true), (true, false), (false, false)] {
+                    let again = step(true, Options { reuse, choose, ..Options::default() });
+                    assert!(again.0.to_bits() == kept.0.to_bits(), "{spec:?} {isa:?}");
+                    assert!(again.1 == kept.1 && again.2 == kept.2, "{spec:?} {isa:?} {reuse} {choose}");
+                    if choose {
+                        assert!(again.3 <= kept.3, "{spec:?}: {} {}", again.3, kept.3);
+                        smaller += usize::from(again.3 < kept.3);
+                    } else if frozen.iter().all(|frozen| !frozen) && spec.model != ModelKind::Vgg16Bn {
+                        // Of the trunk alone: features.0, 5, 10, 12, 17, 19, 24 and 26.
+                        assert!(
+                            again.4 >= if spec.model == ModelKind::Vgg16Unet { 4 } else { 8 },
+                            "{spec:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+    assert!(smaller > 0);
+}
+
+#[test]
+fn computing_values_again_takes_less_memory() {
+    for model in [ModelKind::Vgg16, ModelKind::Fcn8s] {
+        // Wide and low enough for the maps to outweigh the packed weights.
+        let spec = ModelSpec { width: 0.125, input: [64, 64], ..ModelSpec::new(model) };
+        let net = build(&spec).unwrap();
+        let arena = |recompute| {
+            let mut trainer = Trainer::new(&net, Isa::best(), 8, 64, 64).unwrap();
+            trainer.recompute(recompute);
+            let mut params = params_of(&net);
+            let mut grads = vec![0.0; net.layout().total];
+            let input = noise(1, 8 * 64 * 64 * 3);
+            trainer.step(&mut params, 8, 64, 64, &input, KEY, &mut weighted_sum, &mut grads, false).unwrap();
+            trainer.arena()
+        };
+        let (kept, again) = (arena(false), arena(true));
+        assert!(5 * again < 4 * kept, "{model:?}: {again} of {kept}");
     }
 }
 

@@ -21,6 +21,7 @@ pub struct Trainer {
     /// Each with whether it trains.
     programs: Vec<(bool, Program)>,
     memory: Memory,
+    recompute: bool,
     options: Options,
 }
 
@@ -52,6 +53,7 @@ impl Trainer {
             trainable: vec![true; network.layout().entries.len()],
             programs: Vec::new(),
             memory: Memory::new(network),
+            recompute: false,
             options: Options::default(),
         };
         trainer.plan(true, n, h, w)?;
@@ -68,6 +70,13 @@ impl Trainer {
         self.trainable.iter_mut().zip(frozen).for_each(|(trainable, frozen)| *trainable = !frozen);
         self.programs.clear();
         Ok(())
+    }
+
+    /// Sets whether maps between convolutions may be computed again in the backward pass instead of being
+    /// kept (not at first), as far as that saves memory. It changes no bit of any result.
+    pub fn recompute(&mut self, recompute: bool) {
+        self.recompute = recompute;
+        self.programs.clear();
     }
 
     /// The network.
@@ -159,7 +168,10 @@ impl Trainer {
             self.programs[at..].rotate_left(1);
             return Ok(());
         }
-        let purpose = if train { Purpose::Train(&self.trainable) } else { Purpose::Validate };
+        let purpose = match train {
+            true => Purpose::Train { trainable: &self.trainable, recompute: self.recompute },
+            false => Purpose::Validate,
+        };
         let net = &self.network;
         let program = Program::compile(net, self.isa, n, shape, net.output(), purpose, self.options)?;
         if self.programs.len() == CACHED {
@@ -175,6 +187,11 @@ impl Trainer {
     pub(super) fn set_options(&mut self, options: Options) {
         self.options = options;
         self.programs.clear();
+    }
+
+    /// Steps of the latest program that compute a value again.
+    pub(super) fn recomputed(&self) -> usize {
+        self.programs.last().map_or(0, |(_, program)| program.recomputed.len())
     }
 
     /// Numbers in the arena of the latest program.
