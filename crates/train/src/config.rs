@@ -159,6 +159,8 @@ pub struct TrainConfig {
     pub workers: usize,
     /// Whether decoded pictures stay in memory where they fit.
     pub cache: bool,
+    /// Whether maps between convolutions are computed again in the backward pass where that saves memory.
+    pub recompute: bool,
     /// Whether every picture is decoded again before work begins, those found good by an earlier run too.
     pub verify: bool,
 }

@@ -50,8 +50,8 @@ pub fn needs(
 ) -> Result<Needs, TrainError> {
     // Averaged weights are one more number for each parameter.
     let optimiser_slots = Optimiser::slots_of(config.optimiser) + usize::from(config.ema > 0.0);
-    let step =
-        estimate_memory(network, n, train, Mode::Train { optimiser_slots }).map_err(TrainError::net)?;
+    let mode = Mode::Train { optimiser_slots, recompute: config.recompute };
+    let step = estimate_memory(network, n, train, mode).map_err(TrainError::net)?;
     let predict =
         estimate_memory(network, validation.0, validation.1, Mode::Predict).map_err(TrainError::net)?;
     let outputs = network.output_shape(validation.1).map_err(TrainError::net)?;
@@ -97,6 +97,9 @@ impl Needs {
             let share = (available - fixed) as f64 / self.step.activations.max(1) as f64;
             remedies.push(format!("--batch-size {}", ((config.batch_size as f64 * share) as usize).max(1)));
         }
+        if !config.recompute {
+            remedies.push("--recompute".into());
+        }
         remedies.push(match config.input {
             InputSize::Whole => "crops instead of whole tiles (--input 256)".into(),
             InputSize::Fixed(size) => format!("a smaller --input than {size}"),
@@ -131,5 +134,11 @@ mod tests {
         assert!(needs.check(&config, Some(needs.total)).is_ok());
         let message = needs.check(&config, Some(needs.total * 3 / 4)).unwrap_err().to_string();
         assert!(message.contains("--batch-size") && message.contains("--input 256"), "{message}");
+        assert!(message.contains("--recompute"), "{message}");
+        let config = TrainConfig { recompute: true, ..config };
+        let less = super::needs(&network, &config, 8, shape, (1, shape)).unwrap();
+        assert!(less.step.activations < needs.step.activations, "{}", less.describe(None));
+        let message = less.check(&config, Some(less.total * 3 / 4)).unwrap_err().to_string();
+        assert!(!message.contains("--recompute"), "{message}");
     }
 }

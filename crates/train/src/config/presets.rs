@@ -141,6 +141,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         threads: None,
         workers: 1,
         cache: true,
+        recompute: false,
         verify: false,
     }
 }

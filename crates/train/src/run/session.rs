@@ -78,6 +78,7 @@ impl<'a> Run<'a> {
         let lens = sets.lens();
         let n = config.batch_size.min(lens.train);
         let mut trainer = Trainer::new(&network, isa, n, input[0], input[1]).map_err(TrainError::net)?;
+        trainer.recompute(config.recompute);
         let frozen: Vec<bool> =
             params.layout.entries.iter().map(|entry| lr_factor(&config, &entry.name) == 0.0).collect();
         if frozen.contains(&true) {

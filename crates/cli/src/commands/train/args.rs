@@ -141,6 +141,9 @@ settings! {
     /// Batches in a step: the gradient of one that is N times larger, in the memory of one.
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     accumulate: usize,
+    /// Compute maps between convolutions again in the backward pass where that saves memory: the same results.
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Recipe")]
+    recompute: bool,
     /// Seed of weights, order, augmentation and dropout.
     #[arg(long, value_name = "N", help_heading = "Recipe")]
     seed: u64,
