@@ -83,12 +83,12 @@ fn relu_passes_body<S: Simd>(_: S, y: &[f32], passes: &mut [u8]) {
     for (byte, y) in passes.iter_mut().zip(eights) {
         let mut bits = 0_u32;
         for (i, y) in y.iter().enumerate() {
-            bits |= u32::from(!(*y <= 0.0)) << i;
+            bits |= u32::from(*y <= 0.0) << i;
         }
-        *byte = bits as u8;
+        *byte = !(bits as u8);
     }
     if let Some(byte) = passes.get_mut(eights.len()) {
-        *byte = rest.iter().rev().fold(0, |bits, y| bits << 1 | u8::from(!(*y <= 0.0)));
+        *byte = !rest.iter().rev().fold(0, |bits, y| bits << 1 | u8::from(*y <= 0.0));
     }
 }
 
