@@ -53,6 +53,11 @@ impl Product<'_> {
         if y.is_empty() {
             return;
         }
+        if self.gather.depth() == 0 {
+            // A sum of nothing.
+            y.fill(0.0);
+            return y.chunks_mut(self.columns).for_each(|row| finish(row, self.bias, self.relu));
+        }
         let rows = self.isa.run(TaskRows);
         let (row_blocks, column_blocks) = (self.rows.div_ceil(rows), self.columns.div_ceil(COLUMNS));
         let y = SharedMut::new(y);

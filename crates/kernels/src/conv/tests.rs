@@ -83,7 +83,7 @@ fn forward_bound(isa: Isa, s: &Conv2dShape) -> f64 {
 fn check(s: Conv2dShape) {
     let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
     let bias = random(s.k, 4);
-    let mut y: Vec<f64> = (0..s.output_len()).map(|i| bias[i % s.k] as f64).collect();
+    let mut y: Vec<f64> = (0..s.output_len()).map(|i| f64::from(bias[i % s.k])).collect();
     let (mut dx, mut dw) = (vec![0.0f64; s.input_len()], vec![0.0f64; s.weight_len()]);
     each_product(&s, |i, j, o| {
         y[o] += x[i] as f64 * w[j] as f64;
@@ -210,6 +210,11 @@ fn empty_shapes_do_nothing() {
     check(shape(0, 8, 8, 16, 16, 3, 1, 1));
     check(shape(1, 2, 2, 3, 4, 5, 1, 0));
     check(shape(1, 1, 1, 1, 1, 1, 1, 0));
+    // No channels on one side: sums of nothing.
+    for (kernel, pad) in [(1, 0), (2, 1), (3, 1), (7, 3)] {
+        check(shape(1, 9, 8, 0, 16, kernel, 1, pad));
+        check(shape(1, 9, 8, 16, 0, kernel, 1, pad));
+    }
 }
 
 #[test]

@@ -37,10 +37,10 @@ fn cut(s: &Conv2dShape, mr: usize) -> Cut {
     // Many taps leave little room for output channels.
     let outputs = if s.taps() <= 4 { 128 } else { 64 };
     let most = (BLOCK / (s.taps() * outputs)).clamp(mr, CB) / mr * mr;
-    let channels = most.min(s.c.next_multiple_of(mr));
+    let channels = most.min(s.c.next_multiple_of(mr)).max(mr);
     let (channel_blocks, column_blocks) = (s.c.div_ceil(channels), s.k.div_ceil(outputs));
     let pixels = s.n * s.out_h() * s.out_w();
-    let parts = TASKS.div_ceil(channel_blocks * column_blocks).min(pixels.div_ceil(FEWEST)).max(1);
+    let parts = TASKS.div_ceil((channel_blocks * column_blocks).max(1)).min(pixels.div_ceil(FEWEST)).max(1);
     let part = pixels.div_ceil(parts);
     Cut { channels, outputs, channel_blocks, column_blocks, parts, part }
 }
@@ -58,6 +58,9 @@ impl SimdOp for TileRows {
 
 /// `dw (+)=` the gradient, in PyTorch's order.
 pub(super) fn run(isa: Isa, s: &Conv2dShape, x: &[f32], dy: &[f32], dw: &mut [f32], accumulate: bool) {
+    if dw.is_empty() {
+        return;
+    }
     let cut = cut(s, isa.run(TileRows));
     let blocks = cut.channel_blocks * cut.column_blocks;
     let task = |task: usize, dw: &SharedMut<f32>, offset: usize, accumulate: bool| {
