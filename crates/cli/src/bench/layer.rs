@@ -103,7 +103,8 @@ impl Layer {
                 let mut packed = AlignedVec::zeroed(conv.packed_forward_len());
                 conv.pack_forward(&weight, &mut packed);
                 let mut y = AlignedVec::zeroed(shape.output_len());
-                plan.time(|| conv.forward(&x, &packed, Some(&bias), true, &mut y))
+                let weights = if packed.is_empty() { &weight } else { &packed };
+                plan.time(|| conv.forward(&x, weights, Some(&bias), true, &mut y))
             }
             Pass::InputGrad => {
                 let dy = normal("dy", shape.output_len(), 1.0);
@@ -111,7 +112,7 @@ impl Layer {
                 let mut dx = AlignedVec::zeroed(shape.input_len());
                 plan.time(|| {
                     conv.pack_input_grad(&weight, &mut packed);
-                    conv.input_grad(&dy, &packed, &mut dx);
+                    conv.input_grad(&dy, if packed.is_empty() { &weight } else { &packed }, &mut dx);
                 })
             }
             Pass::WeightGrad => {

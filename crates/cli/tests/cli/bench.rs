@@ -53,6 +53,14 @@ fn json_has_the_figures_of_every_workload() {
 }
 
 #[test]
+fn layers_whose_weights_are_not_packed_run_too() {
+    for name in ["fc6-forward-1x512", "fc6-input-grad-1x512"] {
+        let said = Place::new().hectare(&format!("bench --only {name} --runs 1 --warm-up 0")).exits(0);
+        assert!(said.out.contains(name), "{}", said.out);
+    }
+}
+
+#[test]
 fn text_has_a_line_for_the_workload() {
     let said = Place::new().hectare("bench --only conv5_1-forward-8x128 --runs 1 --warm-up 0").exits(0);
     let lines: Vec<&str> = said.out.lines().collect();
