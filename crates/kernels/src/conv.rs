@@ -11,6 +11,7 @@ mod gather;
 mod pack;
 mod shape;
 mod stem;
+mod tiles;
 mod weight_grad;
 mod wide;
 mod winograd;
@@ -23,7 +24,7 @@ pub use shape::Conv2dShape;
 use crate::Isa;
 use direct::Product;
 use gather::Gather;
-use winograd::Pass;
+use tiles::Pass;
 
 /// A convolution of one shape on one instruction set.
 #[derive(Clone, Copy, Debug)]
@@ -50,69 +51,65 @@ impl Conv2d {
     /// Length of the packed weights that [`Conv2d::forward`] takes; 0 where it takes them as they are.
     pub fn packed_forward_len(&self) -> usize {
         let s = &self.shape;
-        if wide::applies(s, Pass::Forward) {
-            return 0;
+        match Algorithm::of_output(s) {
+            Algorithm::Wide => 0,
+            Algorithm::Winograd => winograd::packed_len(self.isa, s.c, s.k),
+            Algorithm::Stem | Algorithm::Full | Algorithm::Direct => {
+                direct::packed_len(self.isa, s.taps() * s.c, s.k)
+            }
         }
-        if winograd::applies(s, Pass::Forward) {
-            return winograd::packed_len(self.isa, s.c, s.k);
-        }
-        direct::packed_len(self.isa, s.taps() * s.c, s.k)
     }
 
-    /// Packs weights (`K, C, R, S`) for [`Conv2d::forward`].
+    /// Packs weights (`K, C, R, S`) for [`Conv2d::forward`]. Gives what that takes: `packed` or, where nothing is
+    /// packed, `weight`.
     ///
     /// # Panics
     /// When a slice has another length than it should.
-    pub fn pack_forward(&self, weight: &[f32], packed: &mut [f32]) {
+    pub fn pack_forward<'a>(&self, weight: &'a [f32], packed: &'a mut [f32]) -> &'a [f32] {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_forward_len());
-        if packed.is_empty() {
-            return;
+        match Algorithm::of_output(s) {
+            Algorithm::Wide => return weight,
+            Algorithm::Winograd => winograd::pack(self.isa, s, weight, Pass::Forward, packed),
+            Algorithm::Stem | Algorithm::Full | Algorithm::Direct => {
+                pack::forward(self.isa, s, weight, packed)
+            }
         }
-        if winograd::applies(s, Pass::Forward) {
-            return winograd::pack(self.isa, s, weight, Pass::Forward, packed);
-        }
-        pack::forward(self.isa, s, weight, packed);
+        packed
     }
 
     /// Length of the packed weights that [`Conv2d::input_grad`] takes; 0 where it takes them as they are.
     pub fn packed_input_grad_len(&self) -> usize {
         let s = &self.shape;
-        if wide::applies(s, Pass::InputGrad) {
-            return 0;
+        match Algorithm::of_input_grad(s) {
+            Algorithm::Wide => 0,
+            Algorithm::Winograd => winograd::packed_len(self.isa, s.k, s.c),
+            Algorithm::Full => direct::packed_len(self.isa, s.k, s.taps() * s.c),
+            Algorithm::Stem | Algorithm::Direct => direct::packed_len(self.isa, s.taps() * s.k, s.c),
         }
-        if s.is_full() {
-            return direct::packed_len(self.isa, s.k, s.taps() * s.c);
-        }
-        if winograd::applies(s, Pass::InputGrad) {
-            return winograd::packed_len(self.isa, s.k, s.c);
-        }
-        direct::packed_len(self.isa, s.taps() * s.k, s.c)
     }
 
-    /// Packs weights (`K, C, R, S`) for [`Conv2d::input_grad`].
+    /// Packs weights (`K, C, R, S`) for [`Conv2d::input_grad`]. Gives what that takes: `packed` or, where nothing
+    /// is packed, `weight`.
     ///
     /// # Panics
     /// When a slice has another length than it should.
-    pub fn pack_input_grad(&self, weight: &[f32], packed: &mut [f32]) {
+    pub fn pack_input_grad<'a>(&self, weight: &'a [f32], packed: &'a mut [f32]) -> &'a [f32] {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_input_grad_len());
-        if packed.is_empty() {
-            return;
+        match Algorithm::of_input_grad(s) {
+            Algorithm::Wide => return weight,
+            Algorithm::Winograd => winograd::pack(self.isa, s, weight, Pass::InputGrad, packed),
+            Algorithm::Full => pack::full_input_grad(self.isa, s, weight, packed),
+            Algorithm::Stem | Algorithm::Direct => pack::input_grad(self.isa, s, weight, packed),
         }
-        if s.is_full() {
-            return pack::full_input_grad(self.isa, s, weight, packed);
-        }
-        if winograd::applies(s, Pass::InputGrad) {
-            return winograd::pack(self.isa, s, weight, Pass::InputGrad, packed);
-        }
-        pack::input_grad(self.isa, s, weight, packed);
+        packed
     }
 
     /// `y = conv(x) (+ bias) (, ReLU)`: `x` is `N, H, W, C`, `y` is `N, out_h, out_w, K`. The weights are what
-    /// [`Conv2d::pack_forward`] wrote or, where [`Conv2d::packed_forward_len`] is 0, those of PyTorch.
+    /// [`Conv2d::pack_forward`] gave.
     ///
     /// # Panics
     /// When a slice has another length than it should.
@@ -121,25 +118,20 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(y.len(), s.output_len());
         assert!(bias.is_none_or(|b| b.len() == s.k));
-        if wide::applies(s, Pass::Forward) {
-            return wide::forward(self.isa, s, x, weights, bias, relu, y);
-        }
-        if winograd::applies(s, Pass::Forward) {
-            return winograd::forward(self.isa, s, x, weights, bias, relu, y);
-        }
-        if stem::applies(s) {
-            return stem::forward(self.isa, s, x, weights, bias, relu, y);
-        }
-        let (gather, rows) = match s.is_full() {
-            true => (Gather::matrix(s.taps() * s.c), s.n),
-            false => (Gather::forward(s), s.n * s.out_h() * s.out_w()),
+        let isa = self.isa;
+        let (gather, rows) = match Algorithm::of_output(s) {
+            Algorithm::Wide => return wide::forward(isa, s, x, weights, bias, relu, y),
+            Algorithm::Winograd => return winograd::forward(isa, s, x, weights, bias, relu, y),
+            Algorithm::Stem => return stem::forward(isa, s, x, weights, bias, relu, y),
+            Algorithm::Full => (Gather::matrix(s.taps() * s.c), s.n),
+            Algorithm::Direct => (Gather::forward(s), s.n * s.out_h() * s.out_w()),
         };
-        Product { isa: self.isa, gather, source: x, rows, columns: s.k, packed: weights, bias, relu }.run(y);
+        Product { isa, gather, source: x, rows, columns: s.k, packed: weights, bias, relu }.run(y);
     }
 
     /// Whether [`Conv2d::forward_max_pooled`] takes this shape.
     pub fn can_max_pool(s: &Conv2dShape) -> bool {
-        winograd::applies(s, Pass::Forward)
+        Algorithm::of_output(s) == Algorithm::Winograd
     }
 
     /// As [`Conv2d::forward`], and of the result only the maximum of each 2x2 window: `y` is
@@ -167,7 +159,7 @@ impl Conv2d {
     }
 
     /// The gradient of the input from the gradient of the output. The weights are what
-    /// [`Conv2d::pack_input_grad`] wrote or, where [`Conv2d::packed_input_grad_len`] is 0, those of PyTorch.
+    /// [`Conv2d::pack_input_grad`] gave.
     ///
     /// # Panics
     /// When a slice has another length than it should.
@@ -175,39 +167,14 @@ impl Conv2d {
         let s = &self.shape;
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dx.len(), s.input_len());
-        if wide::applies(s, Pass::InputGrad) {
-            return wide::input_grad(self.isa, s, dy, weights, dx);
-        }
-        if s.is_full() {
-            let gather = Gather::matrix(s.k);
-            let columns = s.taps() * s.c;
-            let product = Product {
-                isa: self.isa,
-                gather,
-                source: dy,
-                rows: s.n,
-                columns,
-                packed: weights,
-                bias: None,
-                relu: false,
-            };
-            return product.run(dx);
-        }
-        if winograd::applies(s, Pass::InputGrad) {
-            return winograd::input_grad(self.isa, s, dy, weights, dx);
-        }
-        let (gather, rows) = (Gather::input_grad(s), s.n * s.h * s.w);
-        let product = Product {
-            isa: self.isa,
-            gather,
-            source: dy,
-            rows,
-            columns: s.c,
-            packed: weights,
-            bias: None,
-            relu: false,
+        let isa = self.isa;
+        let (gather, rows, columns) = match Algorithm::of_input_grad(s) {
+            Algorithm::Wide => return wide::input_grad(isa, s, dy, weights, dx),
+            Algorithm::Winograd => return winograd::input_grad(isa, s, dy, weights, dx),
+            Algorithm::Full => (Gather::matrix(s.k), s.n, s.taps() * s.c),
+            Algorithm::Stem | Algorithm::Direct => (Gather::input_grad(s), s.n * s.h * s.w, s.c),
         };
-        product.run(dx);
+        Product { isa, gather, source: dy, rows, columns, packed: weights, bias: None, relu: false }.run(dx);
     }
 
     /// The gradient of the weights (`K, C, R, S`), written over `dw` or added to it.
@@ -219,58 +186,89 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dw.len(), s.weight_len());
-        if self.weight_grad_is_wide() {
-            return wide::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
+        match Algorithm::of_weight_grad(s) {
+            Algorithm::Wide => wide::weight_grad::run(self.isa, s, x, dy, dw, accumulate),
+            Algorithm::Winograd => winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate),
+            Algorithm::Stem => stem::weight_grad(self.isa, s, x, dy, dw, accumulate),
+            Algorithm::Full | Algorithm::Direct => weight_grad::run(self.isa, s, x, dy, dw, accumulate),
         }
-        if self.weight_grad_by_winograd() {
-            return winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate);
-        }
-        if stem::applies(s) {
-            return stem::weight_grad(self.isa, s, x, dy, dw, accumulate);
-        }
-        weight_grad::run(self.isa, s, x, dy, dw, accumulate);
-    }
-
-    /// Whether the weights' gradient goes by Winograd: where the forward pass does, within the rows that its
-    /// transforms can point at, and where there is anything to sum.
-    fn weight_grad_by_winograd(&self) -> bool {
-        let s = &self.shape;
-        let something = s.input_len() > 0 && s.output_len() > 0;
-        something && winograd::applies(s, Pass::Forward) && s.k <= winograd::MOST
-    }
-
-    /// Whether the gradient of 7x7 weights goes by Winograd: where the forward pass does.
-    fn weight_grad_is_wide(&self) -> bool {
-        let s = &self.shape;
-        wide::applies(s, Pass::Forward) && s.input_len() > 0 && s.output_len() > 0
     }
 
     /// Most working memory of any of the passes on the current number of threads, in bytes.
     pub fn scratch_bytes(&self) -> usize {
-        let s = &self.shape;
-        let (task, shared) = weight_grad::scratch(self.isa, s);
-        let mut most = task.max(direct::SCRATCH);
-        let mut all = shared;
-        if stem::applies(s) {
-            let (task, shared) = stem::scratch(self.isa, s);
-            (most, all) = (task.max(direct::SCRATCH), shared);
-        }
-        if self.weight_grad_by_winograd() {
-            all = all.max(winograd::weight_grad::scratch(s));
-        }
-        if self.weight_grad_is_wide() {
-            (most, all) = wide::weight_grad::scratch(self.isa, s);
-        }
-        for pass in [Pass::Forward, Pass::InputGrad] {
-            if winograd::applies(s, pass) {
-                let (task, shared) = winograd::scratch(self.isa, s, pass);
-                (most, all) = (most.max(task), all.max(shared));
-            }
-            if wide::applies(s, pass) {
-                let (task, shared) = wide::scratch(self.isa, s, pass);
-                (most, all) = (most.max(task), all.max(shared));
-            }
-        }
+        let (isa, s) = (self.isa, &self.shape);
+        let of_sums = match Algorithm::of_weight_grad(s) {
+            Algorithm::Wide => wide::weight_grad::scratch(isa, s),
+            Algorithm::Winograd => (0, winograd::weight_grad::scratch(s)),
+            Algorithm::Stem => stem::scratch(isa, s),
+            Algorithm::Full | Algorithm::Direct => weight_grad::scratch(isa, s),
+        };
+        let of_pass = |algorithm: Algorithm, pass| match algorithm {
+            Algorithm::Wide => wide::scratch(isa, s, pass),
+            Algorithm::Winograd => winograd::scratch(isa, s, pass),
+            Algorithm::Stem | Algorithm::Full | Algorithm::Direct => (direct::SCRATCH, 0),
+        };
+        let passes = [
+            of_sums,
+            of_pass(Algorithm::of_output(s), Pass::Forward),
+            of_pass(Algorithm::of_input_grad(s), Pass::InputGrad),
+        ];
+        let most = passes.iter().map(|(task, _)| task).max().unwrap_or(&0);
+        let all = passes.iter().map(|(_, shared)| shared).max().unwrap_or(&0);
         4 * (most * crate::threads::current_threads() + all)
+    }
+}
+
+/// How a pass is computed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Algorithm {
+    /// F(2x2, 7x7) on weights as they are.
+    Wide,
+    /// F(4x4, 3x3), and F(3x3, 4x4) for the weights' gradient.
+    Winograd,
+    /// Rows of few channels read in place; the input's gradient is direct.
+    Stem,
+    /// A fully connected layer: the product with the input as a matrix.
+    Full,
+    /// The product with gathered patches.
+    Direct,
+}
+
+impl Algorithm {
+    fn of_output(s: &Conv2dShape) -> Algorithm {
+        if wide::applies(s, Pass::Forward) {
+            Algorithm::Wide
+        } else if winograd::applies(s, Pass::Forward) {
+            Algorithm::Winograd
+        } else if stem::applies(s) {
+            Algorithm::Stem
+        } else if s.is_full() {
+            Algorithm::Full
+        } else {
+            Algorithm::Direct
+        }
+    }
+
+    fn of_input_grad(s: &Conv2dShape) -> Algorithm {
+        if s.is_full() {
+            Algorithm::Full
+        } else if wide::applies(s, Pass::InputGrad) {
+            Algorithm::Wide
+        } else if winograd::applies(s, Pass::InputGrad) {
+            Algorithm::Winograd
+        } else {
+            Algorithm::Direct
+        }
+    }
+
+    /// That of the forward pass, within the rows that Winograd's transforms can point at, and where there is
+    /// anything to sum.
+    fn of_weight_grad(s: &Conv2dShape) -> Algorithm {
+        let something = s.input_len() > 0 && s.output_len() > 0;
+        match Algorithm::of_output(s) {
+            Algorithm::Wide if !something => Algorithm::Direct,
+            Algorithm::Winograd if !something || s.k > tiles::MOST => Algorithm::Direct,
+            algorithm => algorithm,
+        }
     }
 }

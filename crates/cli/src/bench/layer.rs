@@ -101,9 +101,8 @@ impl Layer {
                 let x = normal("x", shape.input_len(), 1.0);
                 let bias = normal("bias", self.k, 0.1);
                 let mut packed = AlignedVec::zeroed(conv.packed_forward_len());
-                conv.pack_forward(&weight, &mut packed);
+                let weights = conv.pack_forward(&weight, &mut packed);
                 let mut y = AlignedVec::zeroed(shape.output_len());
-                let weights = if packed.is_empty() { &weight } else { &packed };
                 plan.time(|| conv.forward(&x, weights, Some(&bias), true, &mut y))
             }
             Pass::InputGrad => {
@@ -111,8 +110,8 @@ impl Layer {
                 let mut packed = AlignedVec::zeroed(conv.packed_input_grad_len());
                 let mut dx = AlignedVec::zeroed(shape.input_len());
                 plan.time(|| {
-                    conv.pack_input_grad(&weight, &mut packed);
-                    conv.input_grad(&dy, if packed.is_empty() { &weight } else { &packed }, &mut dx);
+                    let weights = conv.pack_input_grad(&weight, &mut packed);
+                    conv.input_grad(&dy, weights, &mut dx);
                 })
             }
             Pass::WeightGrad => {

@@ -58,13 +58,13 @@ fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
     let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
     let bias = random(s.k, 4);
     let mut packed = vec![f32::NAN; conv.packed_forward_len()];
-    conv.pack_forward(&w, &mut packed);
+    let weights = conv.pack_forward(&w, &mut packed);
     let mut y = vec![f32::NAN; s.output_len()];
-    conv.forward(&x, if packed.is_empty() { &w } else { &packed }, Some(&bias), relu, &mut y);
+    conv.forward(&x, weights, Some(&bias), relu, &mut y);
     let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
-    conv.pack_input_grad(&w, &mut packed);
+    let weights = conv.pack_input_grad(&w, &mut packed);
     let mut dx = vec![f32::NAN; s.input_len()];
-    conv.input_grad(&dy, if packed.is_empty() { &w } else { &packed }, &mut dx);
+    conv.input_grad(&dy, weights, &mut dx);
     let mut dw = vec![f32::NAN; s.weight_len()];
     conv.weight_grad(&x, &dy, &mut dw, false);
     Results { y, dx, dw }
@@ -73,7 +73,7 @@ fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
 /// The most error of a forward pass: algorithms of 8 points round more than the others. (Without fused
 /// multiply-adds, products are rounded too.)
 fn forward_bound(isa: Isa, s: &Conv2dShape) -> f64 {
-    match (wide::applies(s, Pass::Forward), isa.name()) {
+    match (Algorithm::of_output(s) == Algorithm::Wide, isa.name()) {
         (false, _) => 2.5e-6,
         (true, "portable") => 4.5e-6,
         (true, _) => 4e-6,

@@ -11,13 +11,15 @@ pub(super) mod weight_grad;
 mod weights;
 
 use super::shape::Conv2dShape;
-use super::winograd::Pass;
+use super::tiles::{Pass, Tiling, odd_lines};
 use crate::Isa;
 use crate::gemm::{TileArgs, panel_width};
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
 use crate::threads::{SharedMut, parallel_for};
 
+/// Rows and columns of a tile of the output.
+const SIDE: usize = 2;
 /// Points of a tile.
 const POINTS: usize = 64;
 /// Input channels that are summed in registers.
@@ -31,74 +33,10 @@ const ROW: usize = DEPTH + 16;
 /// Least pixels of the output: with fewer, transforming the weights costs more than it saves.
 const LEAST: usize = 64;
 
-static ZEROS: [f32; GROUP] = [0.0; GROUP];
-
-/// Sizes of the convolution that is computed, seen from its own input and output.
-#[derive(Clone, Copy)]
-struct Problem {
-    n: usize,
-    h: usize,
-    w: usize,
-    c: usize,
-    out_h: usize,
-    out_w: usize,
-    k: usize,
-    pad: [isize; 2],
-}
-
-impl Problem {
-    fn new(s: &Conv2dShape, pass: Pass) -> Problem {
-        let pad = [s.padding[0] as isize, s.padding[1] as isize];
-        let (h, w, out_h, out_w) = (s.h, s.w, s.out_h(), s.out_w());
-        match pass {
-            Pass::Forward => Problem { n: s.n, h, w, c: s.c, out_h, out_w, k: s.k, pad },
-            Pass::InputGrad => Problem {
-                n: s.n,
-                h: out_h,
-                w: out_w,
-                c: s.k,
-                out_h: h,
-                out_w: w,
-                k: s.c,
-                pad: [6 - pad[0], 6 - pad[1]],
-            },
-        }
-    }
-
-    fn tiles(&self) -> usize {
-        self.n * self.out_h.div_ceil(2) * self.out_w.div_ceil(2)
-    }
-
-    /// Image, first row and first column (in the output) of a tile.
-    #[inline(always)]
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let (rows, columns) = (self.out_h.div_ceil(2), self.out_w.div_ceil(2));
-        (tile / (rows * columns), tile / columns % rows * 2, tile % columns * 2)
-    }
-
-    /// Where channels `c0 ..` of a tile's 8x8 pixels of the input start; those outside the image start at zeros.
-    #[inline(always)]
-    fn pixels(&self, source: &[f32], tile: usize, c0: usize, channels: usize) -> [*const f32; POINTS] {
-        debug_assert!(channels <= GROUP);
-        let (image, y, x) = self.place(tile);
-        let (y, x) = (y as isize - self.pad[0], x as isize - self.pad[1]);
-        let mut pixels = [ZEROS.as_ptr(); POINTS];
-        for (i, pixel) in pixels.iter_mut().enumerate() {
-            let (y, x) = (y + (i / 8) as isize, x + (i % 8) as isize);
-            if y >= 0 && x >= 0 && y < self.h as isize && x < self.w as isize {
-                let at = ((image * self.h + y as usize) * self.w + x as usize) * self.c + c0;
-                *pixel = source[at..at + channels].as_ptr();
-            }
-        }
-        pixels
-    }
-}
-
 /// Whether this way is taken for the pass: where it saves multiplications after rounding up to whole tiles, and
 /// there are enough of them to pay for transforming the weights.
 pub(super) fn applies(s: &Conv2dShape, pass: Pass) -> bool {
-    let p = Problem::new(s, pass);
-    let covered = POINTS * p.out_h.div_ceil(2) * p.out_w.div_ceil(2);
+    let p = Tiling::new(s, pass, SIDE);
     s.kernel == [7, 7]
         && s.stride == [1, 1]
         && s.padding.iter().all(|&pad| pad <= 6)
@@ -107,12 +45,12 @@ pub(super) fn applies(s: &Conv2dShape, pass: Pass) -> bool {
         && p.c > 0
         && p.k > 0
         && p.out_h * p.out_w >= LEAST
-        && 5 * covered <= 3 * 49 * p.out_h * p.out_w
+        && 5 * POINTS * p.image_tiles() <= 3 * 49 * p.out_h * p.out_w
 }
 
 /// Most scratch of a thread and of all together, in numbers.
 pub(super) fn scratch(isa: Isa, s: &Conv2dShape, pass: Pass) -> (usize, usize) {
-    let work = isa.run(NewWork(Problem::new(s, pass)));
+    let work = isa.run(NewWork(Tiling::new(s, pass, SIDE)));
     let input = work.group.div_ceil(DEPTH) * work.input_block();
     let panels = work.p.k.div_ceil(work.nr);
     match work.groups() {
@@ -139,7 +77,6 @@ pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, dy: &[f32], weight: &[f32], 
     run(isa, s, Pass::InputGrad, dy, weight, None, false, dx);
 }
 
-#[allow(clippy::too_many_arguments)]
 fn run(
     isa: Isa,
     s: &Conv2dShape,
@@ -154,7 +91,7 @@ fn run(
     if y.is_empty() {
         return;
     }
-    let work = isa.run(NewWork(Problem::new(s, pass)));
+    let work = isa.run(NewWork(Tiling::new(s, pass, SIDE)));
     let p = work.p;
     let weights = weights::Source { weight, c: s.c, pass };
     let y = SharedMut::new(y);
@@ -205,7 +142,7 @@ fn run(
 /// The layout of transformed tiles.
 #[derive(Clone, Copy)]
 struct Work {
-    p: Problem,
+    p: Tiling,
     /// Columns of a panel of weights.
     nr: usize,
     /// Tiles of a step, a multiple of the register tile's rows.
@@ -214,7 +151,7 @@ struct Work {
     group: usize,
 }
 
-struct NewWork(Problem);
+struct NewWork(Tiling);
 
 impl SimdOp for NewWork {
     type Output = Work;
@@ -231,10 +168,9 @@ impl Work {
         self.p.c.div_ceil(self.group)
     }
 
-    /// Distance between points of the transformed input: an odd number of cache lines, so that the points of a
-    /// tile fall into different sets.
+    /// Distance between points of the transformed input.
     fn input_point(&self) -> usize {
-        (self.tiles * ROW).next_multiple_of(32) + 16
+        odd_lines(self.tiles * ROW)
     }
 
     /// A block of channels of the transformed input: (point, tile, channel).
@@ -244,7 +180,7 @@ impl Work {
 
     /// Distance between points of the product.
     fn product_point(&self) -> usize {
-        (self.tiles * self.nr).next_multiple_of(32) + 16
+        odd_lines(self.tiles * self.nr)
     }
 
     /// The product for a panel of output channels: (point, tile, channel).
@@ -310,7 +246,7 @@ impl SimdOp for Input<'_> {
     fn run<S: Simd>(self, simd: S) {
         let work = self.work;
         let tile = self.first + self.tile;
-        let mut pixels = work.p.pixels(self.x, tile, self.c0, self.channels);
+        let mut pixels = work.p.pixels::<POINTS>(self.x, tile, self.c0..self.c0 + self.channels);
         for block in 0..self.channels.div_ceil(DEPTH) {
             let depth = DEPTH.min(self.channels - block * DEPTH);
             // SAFETY: the pixels hold the channels of this block, a multiple of 16; the stores stay inside this

@@ -13,12 +13,15 @@ pub(super) use pack::pack;
 
 use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
+use super::tiles::{MOST, Pass, Tiling, odd_lines};
 use crate::Isa;
 use crate::gemm::{KC, TileArgs, panel_width, row_stride, tile_with_stride};
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
 use crate::threads::{SharedMut, parallel_for};
 
+/// Rows and columns of a tile of the output.
+const SIDE: usize = 4;
 /// Points of a tile.
 const POINTS: usize = 36;
 /// Output channels that are multiplied and transformed back together.
@@ -29,66 +32,16 @@ const TILES: usize = 48;
 const STEP: usize = 240;
 /// From so many tiles on, tasks are fused.
 const MANY: usize = 16 * TILES;
-/// Most input channels.
-pub(super) const MOST: usize = 1024;
 
-static ZEROS: [f32; MOST] = [0.0; MOST];
-
-/// Which of the two convolutions is computed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pass {
-    /// The output from the input.
-    Forward,
-    /// The input's gradient from the output's.
-    InputGrad,
-}
-
-/// Sizes of the convolution that is computed, seen from its own input and output.
-#[derive(Clone, Copy)]
-struct Problem {
-    n: usize,
-    h: usize,
-    w: usize,
-    c: usize,
-    out_h: usize,
-    out_w: usize,
-    k: usize,
-    pad: [isize; 2],
-}
-
-impl Problem {
-    fn new(s: &Conv2dShape, pass: Pass) -> Problem {
-        let pad = [s.padding[0] as isize, s.padding[1] as isize];
-        let (h, w, out_h, out_w) = (s.h, s.w, s.out_h(), s.out_w());
-        match pass {
-            Pass::Forward => Problem { n: s.n, h, w, c: s.c, out_h, out_w, k: s.k, pad },
-            Pass::InputGrad => Problem {
-                n: s.n,
-                h: out_h,
-                w: out_w,
-                c: s.k,
-                out_h: h,
-                out_w: w,
-                k: s.c,
-                pad: [2 - pad[0], 2 - pad[1]],
-            },
-        }
-    }
-
-    fn tiles(&self) -> usize {
-        self.n * self.out_h.div_ceil(4) * self.out_w.div_ceil(4)
-    }
-
-    /// Depth of a block of input channels.
-    fn depth(&self) -> usize {
-        self.c.div_ceil(self.c.div_ceil(KC))
-    }
+/// Depth of a block of input channels.
+fn depth(p: &Tiling) -> usize {
+    p.c.div_ceil(p.c.div_ceil(KC))
 }
 
 /// Whether this way is taken for the pass: where it saves multiplications after rounding up to whole tiles.
 pub(super) fn applies(s: &Conv2dShape, pass: Pass) -> bool {
-    let p = Problem::new(s, pass);
-    let covered = 16 * p.out_h.div_ceil(4) * p.out_w.div_ceil(4);
+    let p = Tiling::new(s, pass, SIDE);
+    let covered = SIDE * SIDE * p.image_tiles();
     s.kernel == [3, 3]
         && s.stride == [1, 1]
         && p.c.is_multiple_of(16)
@@ -105,10 +58,10 @@ pub(super) fn packed_len(isa: Isa, c: usize, k: usize) -> usize {
 
 /// Most scratch of a thread and of all together, in numbers.
 pub(super) fn scratch(isa: Isa, s: &Conv2dShape, pass: Pass) -> (usize, usize) {
-    isa.run(ScratchOp(Problem::new(s, pass)))
+    isa.run(ScratchOp(Tiling::new(s, pass, SIDE)))
 }
 
-struct ScratchOp(Problem);
+struct ScratchOp(Tiling);
 
 impl SimdOp for ScratchOp {
     type Output = (usize, usize);
@@ -136,7 +89,7 @@ pub(super) fn forward(
     y: &mut [f32],
 ) {
     let io = Io { x, packed, bias, relu, y: SharedMut::new(y), pooled: false, argmax: None };
-    run(isa, Problem::new(s, Pass::Forward), &io);
+    run(isa, Tiling::new(s, Pass::Forward, SIDE), &io);
 }
 
 /// As [`forward`], and then the maximum of each 2x2 window.
@@ -152,17 +105,17 @@ pub(super) fn forward_max_pooled(
 ) {
     let argmax = argmax.map(SharedMut::new);
     let io = Io { x, packed, bias, relu, y: SharedMut::new(y), pooled: true, argmax };
-    run(isa, Problem::new(s, Pass::Forward), &io);
+    run(isa, Tiling::new(s, Pass::Forward, SIDE), &io);
 }
 
 /// The input's gradient.
 pub(super) fn input_grad(isa: Isa, s: &Conv2dShape, dy: &[f32], packed: &[f32], dx: &mut [f32]) {
     let y = SharedMut::new(dx);
     let io = Io { x: dy, packed, bias: None, relu: false, y, pooled: false, argmax: None };
-    run(isa, Problem::new(s, Pass::InputGrad), &io);
+    run(isa, Tiling::new(s, Pass::InputGrad, SIDE), &io);
 }
 
-fn run(isa: Isa, p: Problem, io: &Io<'_>) {
+fn run(isa: Isa, p: Tiling, io: &Io<'_>) {
     assert_eq!(io.packed.len(), packed_len(isa, p.c, p.k));
     if p.tiles() > 0 {
         isa.run(Run { p, io, isa });
@@ -183,7 +136,7 @@ struct Io<'a> {
 }
 
 struct Run<'a> {
-    p: Problem,
+    p: Tiling,
     io: &'a Io<'a>,
     isa: Isa,
 }
@@ -248,7 +201,7 @@ impl SimdOp for Run<'_> {
 /// The layout of a block of tiles in transformed form.
 #[derive(Clone, Copy)]
 struct Work {
-    p: Problem,
+    p: Tiling,
     /// Tiles in the block, a multiple of the register tile's rows.
     tiles: usize,
     /// Distance between tiles in the transformed input.
@@ -256,53 +209,30 @@ struct Work {
 }
 
 impl Work {
-    fn new<S: Simd>(p: Problem, tiles: usize) -> Work {
+    fn new<S: Simd>(p: Tiling, tiles: usize) -> Work {
         debug_assert!(tiles.is_multiple_of(S::MR));
-        Work { p, tiles, row: row_stride(p.depth()) }
+        Work { p, tiles, row: row_stride(depth(&p)) }
     }
 
-    /// Distance between points of the transformed input. (An odd number of cache lines, so that the points of
-    /// a tile fall into different sets.)
+    /// Distance between points of the transformed input.
     fn input_point(&self) -> usize {
-        (self.tiles * self.row).next_multiple_of(32) + 16
+        odd_lines(self.tiles * self.row)
     }
 
     /// The transformed input: (block of channels, point, tile, channel).
     fn input_len(&self) -> usize {
-        self.p.c.div_ceil(self.p.depth()) * POINTS * self.input_point()
+        self.p.c.div_ceil(depth(&self.p)) * POINTS * self.input_point()
     }
 
     /// Distance between points of the product.
     fn product_point(&self) -> usize {
-        self.tiles * KB + 16
+        odd_lines(self.tiles * KB)
     }
 
     /// The product for one block of output channels: (point, tile, channel).
     fn product_len(&self) -> usize {
         POINTS * self.product_point()
     }
-}
-
-/// Where the pixels of a square tile of `LEN` pixels start that has its first one at (`y`, `x`) of an image;
-/// those outside the image start at zeros.
-#[inline(always)]
-fn pixels<const LEN: usize>(
-    source: &[f32],
-    p: &Problem,
-    image: usize,
-    y: isize,
-    x: isize,
-) -> [*const f32; LEN] {
-    let mut pixels = [ZEROS.as_ptr(); LEN];
-    let side = LEN.isqrt();
-    for (i, pixel) in pixels.iter_mut().enumerate() {
-        let (y, x) = (y + (i / side) as isize, x + (i % side) as isize);
-        if y >= 0 && x >= 0 && y < p.h as isize && x < p.w as isize {
-            let at = ((image * p.h + y as usize) * p.w + x as usize) * p.c;
-            *pixel = source[at..at + p.c].as_ptr();
-        }
-    }
-    pixels
 }
 
 /// Transforms channels `c0 .. c1` of a tile of 6x6 pixels, and asks the cache for those of the tile at `next`;
@@ -386,30 +316,18 @@ impl SimdOp for Step<'_> {
 }
 
 impl Step<'_> {
-    /// Image, first row and first column (in the output) of a tile of the block.
-    #[inline(always)]
-    fn place(&self, tile: usize) -> (usize, usize, usize) {
-        let p = &self.work.p;
-        let (rows, columns) = (p.out_h.div_ceil(4), p.out_w.div_ceil(4));
-        let tile = self.first + tile;
-        (tile / (rows * columns), tile / columns % rows * 4, tile % columns * 4)
-    }
-
     #[inline(always)]
     fn input<S: Simd>(&self, simd: S, from: usize, to: usize) {
         let p = &self.work.p;
         let point = self.work.input_point();
-        let at = |tile: usize| {
-            let (image, y, x) = self.place(tile);
-            pixels::<POINTS>(self.io.x, p, image, y as isize - p.pad[0], x as isize - p.pad[1])
-        };
+        let at = |tile: usize| p.pixels::<POINTS>(self.io.x, self.first + tile, 0..p.c);
         let mut next = at(from);
         for tile in from..to {
             let pixels = next;
             if tile + 1 < to {
                 next = at(tile + 1);
             }
-            let depth = p.depth();
+            let depth = depth(p);
             for (block, c0) in (0..p.c).step_by(depth).enumerate() {
                 let base = block * POINTS * point + tile * self.work.row;
                 // SAFETY: each pixel has `p.c` numbers (or points at as many zeros), a multiple of LANES, as is
@@ -428,7 +346,7 @@ impl Step<'_> {
         let nr = panel_width::<S>();
         let packed_point = p.k.next_multiple_of(nr) * p.c;
         let (k0, k1) = (k_block * KB, p.k.min((k_block + 1) * KB));
-        let depth = p.depth();
+        let depth = depth(p);
         for (block, c0) in (0..p.c).step_by(depth).enumerate() {
             let a = (block * POINTS + point) * self.work.input_point();
             for k in (k0..k1).step_by(nr) {
@@ -466,7 +384,7 @@ impl Step<'_> {
         let (k0, k1) = (k_block * KB, p.k.min((k_block + 1) * KB));
         let zero = simd.splat(0.0);
         for tile in from..to {
-            let (image, y, x) = self.place(tile);
+            let (image, y, x) = p.place(self.first + tile);
             let (rows, columns) = (4.min(p.out_h - y), 4.min(p.out_w - x));
             for k in (k0..k1).step_by(S::LANES) {
                 // SAFETY: `m` holds this tile at each point; `p.k` is a multiple of LANES, so the bias and the

@@ -216,9 +216,8 @@ pub(super) fn conv_backward(plan: &Kernel, bias: usize, args: Backward<'_>) {
     }
     let [dx, ..] = args.dinputs;
     if !dx.is_empty() {
-        let weight = &args.params[..weights];
         let packed = &mut args.scratch[..plan.packed_input_grad_len()];
-        plan.pack_input_grad(weight, packed);
-        plan.input_grad(args.doutput, if packed.is_empty() { weight } else { packed }, dx);
+        let weights = plan.pack_input_grad(&args.params[..weights], packed);
+        plan.input_grad(args.doutput, weights, dx);
     }
 }

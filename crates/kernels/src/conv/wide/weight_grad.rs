@@ -5,10 +5,10 @@
 //! block of input channels at a time. Sums never cross tasks, so their order is fixed.
 
 use super::weights::{MOST, TAPS};
-use super::{POINTS, Problem, transform, transform_input};
+use super::{POINTS, SIDE, transform, transform_input};
 use crate::Isa;
 use crate::conv::shape::Conv2dShape;
-use crate::conv::winograd::Pass;
+use crate::conv::tiles::{Pass, Tiling, odd_lines};
 use crate::gemm::{TileArgs, panel_width};
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
@@ -30,7 +30,7 @@ pub(in crate::conv) fn run(
     dw: &mut [f32],
     accumulate: bool,
 ) {
-    let work = isa.run(NewWork(Problem::new(s, Pass::Forward)));
+    let work = isa.run(NewWork(Tiling::new(s, Pass::Forward, SIDE)));
     let p = &work.p;
     let dw = SharedMut::new(dw);
     with_scratch(work.input_len(), |v| {
@@ -55,13 +55,13 @@ pub(in crate::conv) fn run(
 
 /// Most scratch of a thread and of all together, in numbers.
 pub(in crate::conv) fn scratch(isa: Isa, s: &Conv2dShape) -> (usize, usize) {
-    let work = isa.run(NewWork(Problem::new(s, Pass::Forward)));
+    let work = isa.run(NewWork(Tiling::new(s, Pass::Forward, SIDE)));
     (work.grad_len() + work.sum_len(), work.input_len())
 }
 
 /// The layout of a block of transformed tiles.
 struct Work {
-    p: Problem,
+    p: Tiling,
     /// Columns of a panel of output channels.
     nr: usize,
     tiles: usize,
@@ -69,7 +69,7 @@ struct Work {
     rows: usize,
 }
 
-struct NewWork(Problem);
+struct NewWork(Tiling);
 
 impl SimdOp for NewWork {
     type Output = Work;
@@ -86,10 +86,9 @@ impl Work {
         self.p.c + OVER
     }
 
-    /// The transformed input is (point, tile, input channel). (Odd numbers of cache lines between points, here
-    /// and below, so that those of a tile fall into different sets.)
+    /// The transformed input is (point, tile, input channel).
     fn input_point(&self) -> usize {
-        (self.tiles * self.input_row()).next_multiple_of(32) + 16
+        odd_lines(self.tiles * self.input_row())
     }
 
     fn input_len(&self) -> usize {
@@ -98,7 +97,7 @@ impl Work {
 
     /// The transformed gradient of a panel is (point, tile, output channel).
     fn grad_point(&self) -> usize {
-        (self.tiles * self.nr).next_multiple_of(32) + 16
+        odd_lines(self.tiles * self.nr)
     }
 
     fn grad_len(&self) -> usize {
@@ -107,7 +106,7 @@ impl Work {
 
     /// The sums are (point, input channel, output channel).
     fn sum_point(&self) -> usize {
-        (self.rows * self.nr).next_multiple_of(32) + 16
+        odd_lines(self.rows * self.nr)
     }
 
     fn sum_len(&self) -> usize {
@@ -131,7 +130,7 @@ impl SimdOp for Input<'_> {
         let work = self.work;
         for c0 in (0..work.p.c).step_by(super::GROUP) {
             let channels = super::GROUP.min(work.p.c - c0);
-            let pixels = work.p.pixels(self.x, self.first + self.tile, c0, channels);
+            let pixels = work.p.pixels::<POINTS>(self.x, self.first + self.tile, c0..c0 + channels);
             // SAFETY: the pixels hold these channels, a multiple of 16; the stores stay inside this tile's rows
             // of `v`, which no other task writes.
             unsafe {

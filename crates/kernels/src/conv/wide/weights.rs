@@ -1,7 +1,7 @@
 //! Weights of a panel of channels into transformed form and back.
 
 use super::{DEPTH, POINTS, transform};
-use crate::conv::winograd::Pass;
+use crate::conv::tiles::Pass;
 use crate::simd::{Simd, SimdOp};
 
 /// Distance between points of a panel of transformed weights.

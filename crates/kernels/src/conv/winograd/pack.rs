@@ -1,8 +1,9 @@
 //! Weights from PyTorch's order (`K, C, 3, 3`) into transformed panels, point by point.
 
-use super::{POINTS, Pass, Problem, transform::G};
+use super::{POINTS, SIDE, transform::G};
 use crate::Isa;
 use crate::conv::shape::Conv2dShape;
+use crate::conv::tiles::{Pass, Tiling};
 use crate::gemm::panel_width;
 use crate::simd::{Simd, SimdOp};
 use crate::threads::{SharedMut, parallel_for};
@@ -20,7 +21,7 @@ const WIDEST: usize = 32;
 /// Transforms the weights into panels: (point, panel, input channel, output channel of the panel). Input and
 /// output are those of the pass.
 pub(in crate::conv) fn pack(isa: Isa, s: &Conv2dShape, weight: &[f32], pass: Pass, packed: &mut [f32]) {
-    let p = Problem::new(s, pass);
+    let p = Tiling::new(s, pass, SIDE);
     let nr = isa.run(super::PanelWidth);
     assert!(weight.len() == 9 * p.c * p.k && packed.len() == super::packed_len(isa, p.c, p.k));
     let packed = SharedMut::new(packed);
@@ -33,7 +34,7 @@ pub(in crate::conv) fn pack(isa: Isa, s: &Conv2dShape, weight: &[f32], pass: Pas
 
 /// Some input channels of a panel.
 struct Task<'a> {
-    p: Problem,
+    p: Tiling,
     weight: &'a [f32],
     pass: Pass,
     packed: &'a SharedMut<'a, f32>,
@@ -155,7 +156,7 @@ mod tests {
     use crate::testing::{assert_close, normal, on_threads};
 
     /// `G g G^T` of each kernel, in the order of the panels.
-    fn naive(p: &Problem, pass: Pass, nr: usize, weight: &[f32]) -> Vec<f64> {
+    fn naive(p: &Tiling, pass: Pass, nr: usize, weight: &[f32]) -> Vec<f64> {
         let mut packed = Vec::new();
         for (point, panel) in (0..POINTS).flat_map(|i| (0..p.k.div_ceil(nr)).map(move |panel| (i, panel))) {
             for (c, k) in (0..p.c).flat_map(|c| (panel * nr..(panel + 1) * nr).map(move |k| (c, k))) {
@@ -182,7 +183,7 @@ mod tests {
             let weight = normal(1, s.weight_len());
             for isa in Isa::available() {
                 for pass in [Pass::Forward, Pass::InputGrad] {
-                    let p = Problem::new(&s, pass);
+                    let p = Tiling::new(&s, pass, SIDE);
                     let packed = on_threads(|| {
                         let mut packed = vec![f32::NAN; super::super::packed_len(isa, p.c, p.k)];
                         pack(isa, &s, &weight, pass, &mut packed);

@@ -3,9 +3,10 @@
 //! Blocks of tiles follow one another; within a block each step is spread over points and channels, never over
 //! pixels, so that the order of every sum is fixed.
 
-use super::{KB, POINTS, Problem, pixels, transform, transform_input};
+use super::{KB, POINTS, SIDE, transform, transform_input};
 use crate::Isa;
 use crate::conv::shape::Conv2dShape;
+use crate::conv::tiles::{Pass, Tiling};
 use crate::gemm::{TileArgs, panel_width};
 use crate::scratch::with_scratch;
 use crate::simd::{Simd, SimdOp};
@@ -62,15 +63,15 @@ pub(in crate::conv) fn scratch(s: &Conv2dShape) -> usize {
 /// Sizes of the transformed tensors. The 16 extra numbers of a row make it an odd number of cache lines, so that
 /// rows fall into different sets.
 struct Work {
-    input: Problem,
-    grad: Problem,
+    input: Tiling,
+    grad: Tiling,
     tiles: usize,
 }
 
 impl Work {
     fn new(s: &Conv2dShape) -> Work {
-        let input = Problem::new(s, super::Pass::Forward);
-        let grad = Problem { h: input.out_h, w: input.out_w, c: input.k, ..input };
+        let input = Tiling::new(s, Pass::Forward, SIDE);
+        let grad = Tiling { h: input.out_h, w: input.out_w, c: input.k, pad: [0, 0], ..input };
         Work { input, grad, tiles: input.tiles() }
     }
 
@@ -122,15 +123,11 @@ impl SimdOp for Transform<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let (p, g) = (&self.work.input, &self.work.grad);
-        let (rows, columns) = (p.out_h.div_ceil(4), p.out_w.div_ceil(4));
         let (input_point, grad_point) =
             (self.work.rows() * self.work.input_row(), self.work.rows() * self.work.grad_row());
         let at = |i: usize| {
             let tile = self.first + i;
-            let (image, y, x) = (tile / (rows * columns), tile / columns % rows * 4, tile % columns * 4);
-            let (y, x) = (y as isize, x as isize);
-            let patch = pixels::<POINTS>(self.x, p, image, y - p.pad[0], x - p.pad[1]);
-            (patch, pixels::<16>(self.dy, g, image, y, x))
+            (p.pixels::<POINTS>(self.x, tile, 0..p.c), g.pixels::<16>(self.dy, tile, 0..g.c))
         };
         let mut next = at(self.from);
         for i in self.from..self.to {
