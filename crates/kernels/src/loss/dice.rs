@@ -58,8 +58,8 @@ pub fn dice(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::loss::testing::{labels, small_differences, softmax_f64};
-    use crate::testing::{assert_close, normal, on_threads, to_f64};
+    use crate::loss::testing::{check_region_loss, check_region_loss_bits, softmax_f64};
+    use crate::testing::normal;
 
     /// The documented formula, class by class.
     fn naive(classes: usize, logits: &[f64], labels: &[u16]) -> f64 {
@@ -83,19 +83,7 @@ mod tests {
 
     #[test]
     fn losses_and_gradients() {
-        for isa in Isa::available() {
-            for (pixels, classes) in [(0, 3), (1, 1), (1, 2), (31, 7), (32, 7), (33, 7), (97, 3), (5, 50)] {
-                let logits: Vec<f32> = normal(5, pixels * classes).iter().map(|x| 2.0 * x).collect();
-                let labels = labels(pixels, classes, true);
-                let mut grad = vec![1.0; logits.len()];
-                let value = dice(isa, classes, &logits, &labels, Some((&mut grad, 0.5)));
-                let of = |x: &[f64]| naive(classes, x, &labels);
-                assert!((value - of(&to_f64(&logits))).abs() < 1e-6, "{pixels} {classes}: {value}");
-                let slopes = small_differences(&to_f64(&logits), of);
-                assert_close(&grad, &slopes.iter().map(|x| 1.0 + 0.5 * x).collect::<Vec<_>>(), 1e-6);
-                assert_eq!(value, dice(isa, classes, &logits, &labels, None));
-            }
-        }
+        check_region_loss(dice, naive);
     }
 
     #[test]
@@ -112,14 +100,6 @@ mod tests {
 
     #[test]
     fn bits_over_several_tasks() {
-        let (logits, labels) = (normal(1, 7 * 20_011), labels(20_011, 7, true));
-        for isa in Isa::available() {
-            on_threads(|| {
-                let mut grad = vec![0.0; logits.len()];
-                let bits = dice(isa, 7, &logits, &labels, Some((&mut grad, 1.0))).to_bits();
-                grad.extend([f32::from_bits(bits as u32), f32::from_bits((bits >> 32) as u32)]);
-                grad
-            });
-        }
+        check_region_loss_bits(dice, &normal(1, 7 * 20_011));
     }
 }
