@@ -77,6 +77,21 @@ pub struct Best {
     pub averaged: bool,
 }
 
+impl Best {
+    /// Takes over what was found if it is better; the first of equals stays. Says whether it did.
+    pub(crate) fn improve(best: &mut Option<Best>, found: Option<Best>) -> bool {
+        let better = match (&best, &found) {
+            (Some(best), Some(found)) => found.metric > best.metric,
+            (None, Some(_)) => true,
+            _ => false,
+        };
+        if better {
+            *best = found;
+        }
+        better
+    }
+}
+
 /// Puts a new pair in place of the old one. `weights/next.safetensors` must hold the new weights;
 /// `header.weights` and `header.weights_sha256` are filled in here.
 ///

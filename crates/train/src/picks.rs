@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 
+use crate::checkpoint::Best;
 use crate::record::{EpochRecord, Validation};
 
 /// One way of choosing an epoch, and what it gives.
@@ -43,13 +44,11 @@ impl Picks {
         let measured: Vec<&EpochRecord> =
             records.iter().filter(|record| record.validation.is_some()).collect();
         let last = measured.last()?;
-        // The first of equals, as the run itself chooses.
-        let best = |of: fn(&EpochRecord) -> Option<crate::Best>| {
-            let mut best: Option<crate::Best> = None;
-            for found in measured.iter().filter_map(|record| of(record)) {
-                if best.as_ref().is_none_or(|best| found.metric > best.metric) {
-                    best = Some(found);
-                }
+        // As the run itself chooses.
+        let best = |of: fn(&EpochRecord) -> Option<Best>| {
+            let mut best = None;
+            for record in &measured {
+                Best::improve(&mut best, of(record));
             }
             best
         };

@@ -35,19 +35,10 @@ impl Run<'_> {
         let count = steps.len();
         self.observer.event(&Event::EpochStart { epoch, epochs: config.epochs, steps: count });
         let before = self.partial.clone();
-        let parts: Vec<Vec<Vec<usize>>> = steps
-            .into_iter()
-            .skip(before.steps)
-            .map(|step| step.chunks(config.batch_size).map(<[usize]>::to_vec).collect())
-            .collect();
-        let sizes: Vec<usize> = parts.iter().map(Vec::len).collect();
-        let batches = parts.into_iter().flatten().collect();
-        let queue = config.workers + 1;
-        let mut loader = Loader::new(Arc::clone(&self.source), number, batches, config.workers, queue);
+        let (mut loader, sizes) = self.load(number, &steps[before.steps.min(count)..]);
         let mut lr = self.rate(self.step.saturating_sub(1));
         for size in sizes {
-            let batches: Vec<Batch> =
-                loader.by_ref().take(size).collect::<Result<_, _>>().map_err(TrainError::data)?;
+            let batches = next_step(&mut loader, size)?;
             lr = self.rate(self.step);
             let value = self.step(&batches, lr)?;
             let partial = &mut self.partial;
@@ -74,6 +65,16 @@ impl Run<'_> {
         }
         self.partial.seconds = before.seconds + begun.elapsed().as_secs_f64();
         Ok(lr)
+    }
+
+    /// Loads the pictures of some steps of epoch `number` (from 0) ahead; each step is as many batches as is said.
+    pub fn load(&self, number: u64, steps: &[Vec<usize>]) -> (Loader, Vec<usize>) {
+        let config = &self.config;
+        let parts = steps.iter().map(|step| step.chunks(config.batch_size));
+        let sizes = parts.clone().map(|parts| parts.len()).collect();
+        let batches = parts.flatten().map(<[usize]>::to_vec).collect();
+        let queue = config.workers + 1;
+        (Loader::new(Arc::clone(&self.source), number, batches, config.workers, queue), sizes)
     }
 
     /// Rate of the new layers at `step`, from 0.
@@ -142,4 +143,9 @@ impl Run<'_> {
         }
         Ok(total)
     }
+}
+
+/// The batches of the next step, `size` of them.
+pub(super) fn next_step(loader: &mut Loader, size: usize) -> Result<Vec<Batch>, TrainError> {
+    loader.take(size).collect::<Result<_, _>>().map_err(TrainError::data)
 }

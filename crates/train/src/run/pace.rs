@@ -1,10 +1,10 @@
 //! The length of a run that is given in hours or steps.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use hectare_data::{Batch, Loader, epoch_batches};
+use hectare_data::epoch_batches;
 
+use super::epoch::next_step;
 use super::session::Run;
 use super::validate::Set;
 use crate::clock;
@@ -83,20 +83,17 @@ impl Run<'_> {
         let statistics = self.params.buffers.clone();
         let config = &self.config;
         let steps = epoch_batches(self.source.len(), config.step_size(), Some((config.seed, 0)));
-        let size = steps[0].len().div_ceil(config.batch_size);
-        let batches =
-            steps.iter().flat_map(|step| step.chunks(config.batch_size)).map(<[usize]>::to_vec).collect();
-        let queue = config.workers + 1;
-        let mut loader = Loader::new(Arc::clone(&self.source), 0, batches, config.workers, queue);
+        let (mut loader, sizes) = self.load(0, &steps);
+        // A last step of fewer batches is not timed.
+        let whole = sizes.iter().take_while(|size| **size == sizes[0]);
         let mut times = Vec::new();
         let begun = Instant::now();
-        while times.is_empty() || begun.elapsed().as_secs_f64() < seconds {
-            let step = Instant::now();
-            let batches: Vec<Batch> =
-                loader.by_ref().take(size).collect::<Result<_, _>>().map_err(TrainError::data)?;
-            if batches.len() < size {
+        for size in whole {
+            if !times.is_empty() && begun.elapsed().as_secs_f64() >= seconds {
                 break;
             }
+            let step = Instant::now();
+            let batches = next_step(&mut loader, *size)?;
             self.gradients_of(&batches, 1)?;
             // A rate of zero along a gradient of zero moves no weight.
             self.gradients.fill(0.0);

@@ -270,8 +270,8 @@ impl<'a> Run<'a> {
             best_holdout: false,
         };
         let previous = self.best.clone();
-        record.best = improves(&mut self.best, record.on_validation());
-        record.best_holdout = improves(&mut self.best_holdout, record.on_holdout());
+        record.best = Best::improve(&mut self.best, record.on_validation());
+        record.best_holdout = Best::improve(&mut self.best_holdout, record.on_holdout());
         self.say(&describe(&record, epochs))?;
         if record.best {
             self.say(&reason(&record, self.best.as_ref(), previous.as_ref()))?;
@@ -286,19 +286,6 @@ impl<'a> Run<'a> {
         self.observer.event(&Event::EpochEnd(&record));
         Ok(())
     }
-}
-
-/// Takes over what was found if it is better.
-fn improves(best: &mut Option<Best>, found: Option<Best>) -> bool {
-    let better = match (&best, &found) {
-        (Some(best), Some(found)) => found.metric > best.metric,
-        (None, Some(_)) => true,
-        _ => false,
-    };
-    if better {
-        *best = found;
-    }
-    better
 }
 
 /// The line of an epoch.
