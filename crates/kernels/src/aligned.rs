@@ -1,7 +1,7 @@
 //! Memory for tensors.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 
 /// Size of a large page. Buffers from this size on start at a multiple of it.
 const HUGE: usize = 2 << 20;
@@ -36,6 +36,30 @@ impl AlignedVec {
             unsafe { libc::madvise(ptr.cast(), layout.size(), libc::MADV_HUGEPAGE) };
         }
         AlignedVec { ptr, len }
+    }
+
+    /// Gives back the memory of numbers that are not needed any more, where the system can; their values are
+    /// unspecified from then on.
+    ///
+    /// # Panics
+    /// When the range is not within the buffer.
+    pub fn discard(&mut self, range: Range<usize>) {
+        let numbers = &mut self[range];
+        #[cfg(target_os = "linux")]
+        {
+            // The largest page that memory may have been mapped with: a smaller one divides it.
+            const PAGE: usize = 1 << 16;
+            let bytes = numbers.as_mut_ptr_range();
+            let (start, end) = (bytes.start.addr().next_multiple_of(PAGE), bytes.end.addr() / PAGE * PAGE);
+            if start < end {
+                let first = numbers.as_mut_ptr().wrapping_byte_add(start - bytes.start.addr());
+                // SAFETY: whole pages within numbers that are borrowed mutably; they are private memory and may
+                // hold anything afterwards. Failure is harmless.
+                unsafe { libc::madvise(first.cast(), end - start, libc::MADV_DONTNEED) };
+            }
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = numbers;
     }
 
     fn layout(len: usize) -> Layout {
@@ -92,5 +116,25 @@ impl std::fmt::Debug for AlignedVec {
 impl PartialEq for AlignedVec {
     fn eq(&self, other: &Self) -> bool {
         self[..] == other[..]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn discarding_leaves_the_rest() {
+        let mut values = AlignedVec::zeroed(3 << 18);
+        values.fill(1.0);
+        let range = 5..(3 << 18) - 7;
+        values.discard(range.clone());
+        assert!(values[..5].iter().chain(&values[range.end..]).all(|x| *x == 1.0));
+        #[cfg(target_os = "linux")]
+        assert_eq!(values[1 << 18], 0.0, "its page is a new one");
+        values[range.clone()].fill(2.0);
+        assert!(values[range].iter().all(|x| *x == 2.0));
+        values.discard(0..0);
+        AlignedVec::zeroed(0).discard(0..0);
     }
 }

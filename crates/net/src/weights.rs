@@ -5,11 +5,13 @@ mod error;
 mod file;
 mod load;
 mod model;
+mod tensor;
 
 pub use error::WeightError;
-pub use file::{Tensor, WeightFile, read, write};
+pub use file::{WeightFile, read, write};
 pub use load::{LoadReport, LoadRow, LoadStatus, load_into};
 pub use model::{LoadedModel, Overrides, read_model, read_model_with};
+pub use tensor::Tensor;
 
 /// The metadata key under which a model's card stands.
 pub const METADATA_KEY: &str = "hectare";

@@ -169,7 +169,7 @@ fn bad_files_are_refused() {
 
     params.get_mut("features.2.bias").unwrap()[1] = f32::NAN;
     write(&path, &card, &params).unwrap();
-    let error = read(&path).unwrap_err().to_string();
+    let error = read_model(&path).unwrap_err().to_string();
     assert!(error.contains("features.2.bias") && error.contains("NaN"), "{error}");
 
     assert!(matches!(write(folder.path().join("no/where"), &card, &params), Err(WeightError::Io { .. })));

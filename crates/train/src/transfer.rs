@@ -176,15 +176,16 @@ mod tests {
     #[test]
     fn only_finer_networks_of_the_same_shapes_begin_so() {
         let folder = tempfile::tempdir().unwrap();
-        let file = weights::read(parent_file(folder.path(), &spec(ModelKind::Fcn16s))).unwrap();
+        let path = parent_file(folder.path(), &spec(ModelKind::Fcn16s));
+        let read = || weights::read(&path).unwrap();
         for child in [ModelKind::Fcn16s, ModelKind::Fcn32s, ModelKind::Vgg16] {
-            assert_eq!(coarser(&file, child), None);
+            assert_eq!(coarser(&read(), child), None);
         }
         let network = build(&ModelSpec { classes: 4, ..spec(ModelKind::Fcn8s) }).unwrap();
         let mut params = initialise(&network, 1);
-        let error = load_coarser(file.clone(), &network, &mut params, false).unwrap_err().to_string();
+        let error = load_coarser(read(), &network, &mut params, false).unwrap_err().to_string();
         assert!(error.contains("score_fr.weight"), "{error}");
-        load_coarser(file, &network, &mut params, true).unwrap();
+        load_coarser(read(), &network, &mut params, true).unwrap();
         assert!(weights_of(folder.path()).unwrap_err().to_string().contains("no weights"));
     }
 }

@@ -468,7 +468,7 @@ fn a_finer_network_begins_as_a_coarser_one() {
         "{again}"
     );
     let score = weights::read(bench.path("fine/weights/last.safetensors")).unwrap();
-    assert!(score.get("score_pool3.weight").unwrap().data.iter().all(|x| x.abs() < 1e-4));
+    assert!(score.get("score_pool3.weight").unwrap().values().unwrap().iter().all(|x| x.abs() < 1e-4));
 }
 
 #[test]
@@ -485,8 +485,10 @@ fn batches_accumulate_to_a_larger_one() {
     let (whole, parts) = (run("whole", "batch_size = 12"), run("parts", "batch_size = 4\naccumulate = 3"));
     let other = run("other", "batch_size = 4");
     let far = |a: &weights::WeightFile, b: &weights::WeightFile| {
-        let pairs = a.tensors.iter().zip(&b.tensors).flat_map(|(a, b)| a.data.iter().zip(&b.data));
-        pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        let values = |file: &weights::WeightFile| -> Vec<f32> {
+            file.tensors.iter().flat_map(|tensor| tensor.values().unwrap().into_owned()).collect()
+        };
+        values(a).iter().zip(values(b)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
     assert!(far(&whole, &parts) < 1e-5, "{}", far(&whole, &parts));
     assert!(far(&whole, &other) > 1e-3, "{}", far(&whole, &other));
@@ -506,7 +508,7 @@ fn frozen_nodes_stay_and_factors_count() {
     let plain = run("plain", "lr = 0.5");
     let frozen = run("frozen", "lr = 0.5\nfreeze = ['features.0', 'fc.*']\nlr_factor = ['features.2=0.5']");
     let moved = |file: &weights::WeightFile, name: &str| -> Vec<f32> {
-        let of = |file: &weights::WeightFile| file.get(name).unwrap().data.clone();
+        let of = |file: &weights::WeightFile| file.get(name).unwrap().values().unwrap().into_owned();
         of(file).iter().zip(of(&start)).map(|(a, b)| a - b).collect()
     };
     for name in ["features.0.weight", "features.0.bias", "fc.0.weight", "fc.0.bias"] {
@@ -545,7 +547,7 @@ fn a_run_goes_on_from_given_weights() {
     assert!(lines.0.into_inner().unwrap().join("\n").contains("features.0.weight"));
     let tensor = |run: &str, name: &str| {
         let file = weights::read(bench.path(run).join("weights/last.safetensors")).unwrap();
-        file.get(name).unwrap().data.clone()
+        file.get(name).unwrap().values().unwrap().into_owned()
     };
     assert_eq!(tensor("first", "features.0.weight"), tensor("second", "features.0.weight"));
     assert_ne!(tensor("first", "fc.0.weight"), tensor("second", "fc.0.weight"));

@@ -13,7 +13,8 @@ const CACHED: usize = 16;
 
 /// A network with its weights, ready to predict inputs of any size.
 ///
-/// Weights are packed once, beside the raw ones, which some layers read as they are. Results do not depend on the number of images in a batch or of threads.
+/// Weights are packed once. The raw ones stay for layers that read them as they are or are packed anew for other
+/// sizes. Results do not depend on the number of images in a batch or of threads.
 #[derive(Debug)]
 pub struct Predictor {
     network: Network,
@@ -170,6 +171,10 @@ impl Store {
         }
         let mut values = AlignedVec::zeroed(len);
         op.pack(site, self.raw(node), &mut values);
+        if any_size {
+            // Nothing reads the raw ones again.
+            self.params.values.discard(self.params.layout.node_params[node].clone());
+        }
         self.packed.push(Packed { node, form, values });
         Some(self.packed.len() - 1)
     }

@@ -1,37 +1,32 @@
 //! Reading and writing the container.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
-use hectare_kernels::{Isa, elementwise};
-use safetensors::tensor::{Dtype, SafeTensors, View};
+use safetensors::tensor::{Dtype, Metadata, View};
 use serde_json::Value;
 
-use super::{METADATA_KEY, WeightError};
+use super::tensor::{Kind, Stored};
+use super::{METADATA_KEY, Tensor, WeightError};
 use crate::{BufferKind, ModelCard, Params};
 
-/// One named tensor, as f32 whatever the file holds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tensor {
-    /// The key in a state_dict.
-    pub name: String,
-    /// PyTorch's shape.
-    pub shape: Vec<usize>,
-    /// Row-major numbers.
-    pub data: Vec<f32>,
-}
+/// Bytes that a header may have; the format's own limit.
+const LONGEST_HEADER: u64 = 100_000_000;
 
 /// A weight file's contents.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub struct WeightFile {
     /// All tensors, by name.
     pub tensors: Vec<Tensor>,
     /// The JSON value under the metadata key `hectare`; `None` in files of others.
     pub metadata: Option<Value>,
     /// The file it came from, for messages.
-    pub path: std::path::PathBuf,
+    pub path: PathBuf,
 }
 
 impl WeightFile {
@@ -41,63 +36,61 @@ impl WeightFile {
     }
 }
 
-/// Reads a safetensors file of f32, f16, bf16 or f64 numbers (and i64 counters).
+/// Opens a safetensors file of f32, f16, bf16 or f64 numbers (and i64 counters).
+///
+/// The numbers stay in the file until [`load_into`](super::load_into) or [`Tensor::values`] asks for them.
 ///
 /// # Errors
-/// When it cannot be read, is not whole, or holds a NaN or an infinity.
+/// When it cannot be read, or is not whole.
 pub fn read(path: impl AsRef<Path>) -> Result<WeightFile, WeightError> {
     let path = path.as_ref();
-    let bytes = std::fs::read(path).map_err(|error| WeightError::io(path, error))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| WeightError::format(path, error))?;
-    let mut tensors = Vec::with_capacity(file.len());
-    for (name, view) in file.iter() {
-        let data = numbers(view.dtype(), view.data()).ok_or_else(|| {
-            WeightError::format(path, format!("tensor {name} is of type {:?}", view.dtype()))
-        })?;
-        if !elementwise::all_finite(Isa::best(), &data) {
-            let index = data.iter().position(|x| !x.is_finite()).unwrap_or(0);
-            let (path, tensor) = (path.to_owned(), name.to_owned());
-            return Err(WeightError::NotFinite { path, tensor, value: data[index], index });
-        }
-        tensors.push(Tensor { name: name.to_owned(), shape: view.shape().to_vec(), data });
-    }
+    let io = |error| WeightError::io(path, error);
+    let mut file = File::open(path).map_err(io)?;
+    let size = file.metadata().map_err(io)?.len();
+    let (header, start) = header(path, &mut file, size)?;
+    let file = Arc::new(Mutex::new(file));
+    let tensor = |name: String| {
+        let info = header.info(&name).expect("the header's own name");
+        let kind = Kind::of(info.dtype)
+            .ok_or_else(|| WeightError::format(path, format!("tensor {name} is of type {:?}", info.dtype)))?;
+        let stored = Stored { file: Arc::clone(&file), start: start + info.data_offsets.0 as u64, kind };
+        Ok(Tensor::stored(path, name, info.shape.clone(), stored))
+    };
+    let mut tensors: Vec<Tensor> =
+        header.offset_keys().into_iter().map(tensor).collect::<Result<_, WeightError>>()?;
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(WeightFile { tensors, metadata: card_value(path, &bytes)?, path: path.to_owned() })
+    Ok(WeightFile { tensors, metadata: card_value(path, &header)?, path: path.to_owned() })
 }
 
-fn card_value(path: &Path, bytes: &[u8]) -> Result<Option<Value>, WeightError> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| WeightError::format(path, error))?;
+/// The header, and where the numbers begin.
+fn header(path: &Path, file: &mut File, size: u64) -> Result<(Metadata, u64), WeightError> {
+    let io = |error| WeightError::io(path, error);
+    let fault = |problem: &str| WeightError::format(path, problem);
+    if size < 8 {
+        return Err(fault("it is shorter than a header"));
+    }
+    let mut length = [0; 8];
+    file.read_exact(&mut length).map_err(io)?;
+    let length = u64::from_le_bytes(length);
+    if length > LONGEST_HEADER.min(size - 8) {
+        return Err(fault("its header is longer than it may be"));
+    }
+    let mut text = vec![0; length as usize];
+    file.read_exact(&mut text).map_err(io)?;
+    let header: Metadata = serde_json::from_slice(&text).map_err(|error| WeightError::format(path, error))?;
+    match (size - 8 - length).cmp(&(header.data_len() as u64)) {
+        Ordering::Less => Err(fault("its end is missing")),
+        Ordering::Greater => Err(fault("bytes follow its last tensor")),
+        Ordering::Equal => Ok((header, 8 + length)),
+    }
+}
+
+fn card_value(path: &Path, header: &Metadata) -> Result<Option<Value>, WeightError> {
     let text = header.metadata().as_ref().and_then(|map| map.get(METADATA_KEY));
     let Some(text) = text else { return Ok(None) };
     let value = serde_json::from_str(text)
         .map_err(|error| WeightError::Card { path: path.to_owned(), problem: error.to_string() })?;
     Ok(Some(value))
-}
-
-fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    fn each<const N: usize>(bytes: &[u8], convert: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-        bytes.as_chunks::<N>().0.iter().map(|chunk| convert(*chunk)).collect()
-    }
-    Some(match dtype {
-        Dtype::F32 => each(bytes, f32::from_le_bytes),
-        Dtype::F64 => each(bytes, |x| f64::from_le_bytes(x) as f32),
-        Dtype::BF16 => each(bytes, |x| f32::from_bits(u32::from(u16::from_le_bytes(x)) << 16)),
-        Dtype::F16 => each(bytes, |x| half_to_f32(u16::from_le_bytes(x))),
-        Dtype::I64 => each(bytes, |x| i64::from_le_bytes(x) as f32),
-        _ => return None,
-    })
-}
-
-/// IEEE 754 half precision.
-fn half_to_f32(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 1023) / 1024.0);
-    sign * match exponent {
-        0 => fraction * 2.0_f32.powi(-14),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1.0 + fraction) * 2.0_f32.powi(exponent - 15),
-    }
 }
 
 /// A tensor on its way into a file.
@@ -179,16 +172,4 @@ fn share(path: &Path) -> std::io::Result<()> {
 #[cfg(not(unix))]
 fn share(_path: &Path) -> std::io::Result<()> {
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn halves() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8)] {
-            assert_eq!(half_to_f32(bits), value);
-        }
-    }
 }

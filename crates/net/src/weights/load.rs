@@ -107,7 +107,8 @@ impl fmt::Display for LoadReport {
 ///
 /// # Errors
 /// Without `partial`, when a tensor is missing, surplus or of another shape. With it, only when nothing at
-/// all could be loaded. `params` is unchanged then.
+/// all could be loaded. `params` is unchanged then. A file that cannot be read to its end or holds a NaN or an
+/// infinity in a tensor that is wanted leaves `params` half loaded.
 pub fn load_into(
     file: &WeightFile,
     network: &Network,
@@ -145,7 +146,7 @@ pub fn load_into(
     }
     for (tensor, range, statistic) in found {
         let values = if statistic { &mut params.buffers } else { &mut params.values };
-        values[range].copy_from_slice(&tensor.data);
+        tensor.read_into(&mut values[range])?;
     }
     Ok(report)
 }
