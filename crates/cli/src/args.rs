@@ -85,6 +85,12 @@ pub struct NetworkArgs {
     /// What a classifier has behind its trunk.
     #[arg(long, value_parser = head())]
     pub head: Option<Head>,
+    /// Channels of an FCN's two hidden layers behind its trunk [default: 4096].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub head_width: Option<usize>,
+    /// Side of the window of the first of them, odd [default: 7].
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub head_kernel: Option<usize>,
     /// Factor on the number of channels (0.125: an eighth).
     #[arg(long, value_name = "F", value_parser = fraction)]
     pub width: Option<f64>,

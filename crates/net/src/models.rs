@@ -4,7 +4,7 @@ mod fcn;
 mod unet;
 mod vgg;
 
-use crate::{ModelKind, ModelSpec, NetError, Network};
+use crate::{Geometry, ModelKind, ModelSpec, NetError, Network};
 
 /// Builds the network that `spec` describes.
 ///
@@ -39,6 +39,15 @@ fn check(spec: &ModelSpec) -> Result<(), NetError> {
     }
     if !(1..=1024).contains(&spec.bands) {
         return error("bands", format!("must be 1 to 1024, not {}", spec.bands));
+    }
+    if !(1..=1 << 16).contains(&spec.head_width) {
+        return error("head_width", format!("must be 1 to 65536, not {}", spec.head_width));
+    }
+    if spec.head_kernel.is_multiple_of(2) || spec.head_kernel > 15 {
+        return error("head_kernel", format!("must be odd and at most 15, not {}", spec.head_kernel));
+    }
+    if spec.head_kernel != 7 && spec.geometry == Geometry::Caffe {
+        return error("head_kernel", format!("must be 7 in the caffe geometry, not {}", spec.head_kernel));
     }
     let [h, w] = spec.input;
     if h == 0 || w == 0 || h > 1 << 16 || w > 1 << 16 {

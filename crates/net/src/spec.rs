@@ -157,10 +157,32 @@ pub struct ModelSpec {
     pub geometry: Geometry,
     /// The layers behind the trunk; only the classifiers have a choice.
     pub head: Head,
+    /// Channels of an FCN's two hidden layers behind the trunk, before `width`; 4096 in the published network.
+    #[serde(default = "published_head_width", skip_serializing_if = "is_published_head_width")]
+    pub head_width: usize,
+    /// Rows and columns of the window of the first of them, odd; 7 in the published network.
+    #[serde(default = "published_head_kernel", skip_serializing_if = "is_published_head_kernel")]
+    pub head_kernel: usize,
     /// Channels of the input, C: 3 for RGB.
     pub bands: usize,
     /// Rows and columns of the input: fixed for classifiers, nominal for the others.
     pub input: [usize; 2],
+}
+
+fn published_head_width() -> usize {
+    4096
+}
+
+fn is_published_head_width(width: &usize) -> bool {
+    *width == published_head_width()
+}
+
+fn published_head_kernel() -> usize {
+    7
+}
+
+fn is_published_head_kernel(kernel: &usize) -> bool {
+    *kernel == published_head_kernel()
 }
 
 impl ModelSpec {
@@ -173,6 +195,8 @@ impl ModelSpec {
             width: 1.0,
             geometry: Geometry::default(),
             head: Head::default(),
+            head_width: published_head_width(),
+            head_kernel: published_head_kernel(),
             bands: 3,
             input: [side, side],
         }
@@ -187,6 +211,17 @@ impl ModelSpec {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_published_head_goes_without_saying() {
+        let spec = ModelSpec::new(ModelKind::Fcn8s);
+        let text = serde_json::to_string(&spec).unwrap();
+        assert!(!text.contains("head_"), "{text}");
+        assert_eq!(serde_json::from_str::<ModelSpec>(&text).unwrap(), spec);
+        let light = ModelSpec { head_width: 1024, head_kernel: 3, ..spec };
+        let text = serde_json::to_string(&light).unwrap();
+        assert_eq!(serde_json::from_str::<ModelSpec>(&text).unwrap(), light);
+    }
 
     #[test]
     fn names_round_trip() {

@@ -34,6 +34,25 @@ fn the_output_is_as_large_as_the_input() {
 }
 
 #[test]
+fn a_light_head_keeps_sizes_too() {
+    for model in FCNS {
+        let published = ModelSpec::new(model);
+        let light = ModelSpec { head_width: 1024, head_kernel: 3, ..published.clone() };
+        let net = build(&light).unwrap();
+        for side in (1..70).chain([500]) {
+            assert_eq!(net.output_shape(Shape::new(3, side, 97)), Ok(Shape::new(7, side, 97)), "{model}");
+        }
+        let millions = |spec: &ModelSpec| build(spec).unwrap().layout().total / 1_000_000;
+        assert_eq!((millions(&published), millions(&light)), (134, 20), "{model}");
+        for (geometry, head_kernel) in [(Geometry::Caffe, 3), (Geometry::Modern, 4), (Geometry::Modern, 17)] {
+            let error = build(&ModelSpec { geometry, head_kernel, ..light.clone() }).unwrap_err().to_string();
+            assert!(error.contains("head_kernel must be"), "{error}");
+        }
+        assert!(build(&ModelSpec { head_width: 0, ..light }).is_err());
+    }
+}
+
+#[test]
 fn caffe_refuses_sides_under_26() {
     for model in FCNS {
         let net = build(&spec(model, Geometry::Caffe)).unwrap();

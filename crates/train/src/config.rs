@@ -55,6 +55,10 @@ pub struct TrainConfig {
     pub geometry: Geometry,
     /// Last layers of a classifier.
     pub head: Head,
+    /// Channels of an FCN's hidden layers behind the trunk, before `width`.
+    pub head_width: usize,
+    /// Side of the window of the first of them.
+    pub head_kernel: usize,
     /// What the network sees while training.
     pub input: InputSize,
     /// Size that segmentation scales pictures to, undone on the logits.

@@ -268,6 +268,8 @@ fn card(config: &TrainConfig, classes: ClassMap, start: Option<&ModelCard>, inpu
     spec.width = config.width;
     spec.geometry = config.geometry;
     spec.head = config.head;
+    spec.head_width = config.head_width;
+    spec.head_kernel = config.head_kernel;
     if config.task == Task::Classify {
         spec.input = input;
     }

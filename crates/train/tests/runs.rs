@@ -576,6 +576,8 @@ fn bad_input_is_refused_before_anything_is_written() {
     refuse("init = '/nowhere/w.safetensors'", "/nowhere/w.safetensors");
     refuse("train = '/nowhere'", "/nowhere");
     refuse("out = '/proc/hectare/run'", "/proc");
+    refuse("head_kernel = 4", "head_kernel must be odd");
+    refuse("geometry = 'caffe'\nhead_kernel = 3", "head_kernel must be 7 in the caffe geometry");
     // A mask of another size, an unlisted colour, a cut picture.
     let mask = Mask::filled(10, 10, 3);
     let last = bench.path("train/0009_mask.png");

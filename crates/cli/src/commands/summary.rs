@@ -54,6 +54,17 @@ pub fn spec(model: ModelKind, args: &NetworkArgs) -> Result<ModelSpec, Failure> 
         }
         spec.head = head;
     }
+    for (flag, given, setting) in [
+        ("--head-width", args.head_width, &mut spec.head_width),
+        ("--head-kernel", args.head_kernel, &mut spec.head_kernel),
+    ] {
+        let Some(given) = given else { continue };
+        if !has_geometry(model) {
+            return Err(Failure::input(format_args!("{flag} does not go with {model}"))
+                .help("leave it out: only fcn32s, fcn16s and fcn8s have such layers"));
+        }
+        *setting = given;
+    }
     Ok(spec)
 }
 

@@ -33,9 +33,10 @@ pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
     let features = net.chain("features", padded, trunk(spec, if caffe { 100 } else { 1 }));
     let (pool3, pool4, pool5) = (features[16], features[23], features[30]);
 
-    let (wide, widest) = (spec.scaled(512), spec.scaled(4096));
+    let (wide, widest) = (spec.scaled(512), spec.scaled(spec.head_width));
+    let window = spec.head_kernel;
     let mut head: Vec<Arc<dyn Operation>> = vec![
-        Arc::new(Conv2d::new(wide, widest, 7).padding(if caffe { 0 } else { 3 })),
+        Arc::new(Conv2d::new(wide, widest, window).padding(if caffe { 0 } else { window / 2 })),
         Arc::new(Relu),
         Arc::new(Dropout::channels(0.5)),
         Arc::new(Conv2d::new(widest, widest, 1)),

@@ -33,6 +33,12 @@ pub(super) fn spec_of(file: &WeightFile) -> Result<ModelSpec, String> {
     let classes = classes.ok_or_else(|| format!("there is no {last}"))?;
     let mut spec = ModelSpec { classes, head, bands, ..ModelSpec::new(model) };
     spec.width = channels as f64 / 64.0;
+    if let Some(&[width, _, kernel, _]) = shape("fcn.0.weight").or(shape("fcn32.0.weight")) {
+        spec.head_kernel = kernel;
+        if spec.scaled(spec.head_width) != width {
+            spec.head_width = (width as f64 / spec.width).round() as usize;
+        }
+    }
     if model.is_classifier() {
         let Some(&[_, inputs]) = shape("fc.0.weight") else {
             return Err("fc.0.weight is not a matrix".to_owned());

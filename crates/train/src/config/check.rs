@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use hectare_net::ModelKind;
+
 use super::{
     ClassWeights, ConfigError, Epochs, InputSize, Layer, OptimiserKind, ScheduleKind, Task, TrainConfig,
 };
@@ -97,6 +99,14 @@ impl TrainConfig {
             && size.h != size.w
         {
             return self.bad("input", self.input, "must be square while training");
+        }
+        let fcn = matches!(self.model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s);
+        for (key, value, published) in
+            [("head_width", self.head_width, 4096), ("head_kernel", self.head_kernel, 7)]
+        {
+            if !fcn && value != published {
+                return self.bad(key, value, format!("does nothing for {}: it is for the FCNs", self.model));
+            }
         }
         if self.partial && self.init.is_none() {
             return self.bad("partial", true, "needs --init FILE");

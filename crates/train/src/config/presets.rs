@@ -92,6 +92,8 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         width: 1.0,
         geometry: Geometry::Modern,
         head: Head::Linear,
+        head_width: 4096,
+        head_kernel: 7,
         input: InputSize::Fixed(Size::square(128)),
         resize: None,
         holdout: 0.0,

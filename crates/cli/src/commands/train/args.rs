@@ -109,6 +109,12 @@ settings! {
     /// What a classifier has behind its trunk.
     #[arg(long, value_parser = crate::args::head(), help_heading = "Network")]
     head: Head,
+    /// Channels of an FCN's two hidden layers behind its trunk.
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    head_width: usize,
+    /// Side of the window of the first of them, odd: 3 with a --head-width of 1024 makes a network of an eighth.
+    #[arg(long, value_name = "N", help_heading = "Network")]
+    head_kernel: usize,
     /// Factor on the number of channels (0.125: an eighth).
     #[arg(long, value_name = "F", help_heading = "Network")]
     width: f64,
