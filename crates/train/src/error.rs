@@ -9,6 +9,52 @@ use crate::config::ConfigError;
 /// An error of another crate, carried with its own message.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
+/// A step whose numbers are not finite any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Divergence {
+    /// The step, counted from 1.
+    pub step: u64,
+    /// The rate at that step.
+    pub rate: f64,
+    /// What is not finite, as `loss`.
+    pub quantity: &'static str,
+    /// The first node whose value or weights are not, or the last whose gradient is not.
+    pub node: Option<String>,
+    /// Some of the step's pictures.
+    pub pictures: Vec<String>,
+    /// How many more there are.
+    pub more: usize,
+    /// The step of the checkpoint that stays, and its weights.
+    pub saved: Option<(u64, PathBuf)>,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Divergence { step, rate, quantity, .. } = self;
+        write!(f, "step {step} (rate {rate:.3e}): the {quantity} is no longer a finite number")?;
+        if let Some(node) = &self.node {
+            write!(f, ", first at node {node}")?;
+        }
+        if !self.pictures.is_empty() {
+            write!(f, "; its pictures: {}", self.pictures.join(", "))?;
+        }
+        if self.more > 0 {
+            write!(f, " and {} more", self.more)?;
+        }
+        f.write_str("; try a lower --lr, a longer --warmup-epochs or --clip-norm 1")?;
+        match &self.saved {
+            Some((step, weights)) => {
+                write!(
+                    f,
+                    " (the checkpoint after step {step} stays: `--init {}` starts from it)",
+                    weights.display()
+                )
+            }
+            None => Ok(()),
+        }
+    }
+}
+
 /// Errors of this crate. [`TrainError::began`] tells whether work had begun.
 #[derive(Debug)]
 pub enum TrainError {
@@ -47,13 +93,8 @@ pub enum TrainError {
     },
     /// The input does not fit the task (class counts, sizes, names).
     Input(String),
-    /// The loss became infinite or NaN.
-    NotFinite {
-        /// The step, counted from 1.
-        step: u64,
-        /// The rate at that step.
-        rate: f64,
-    },
+    /// The loss, a gradient or a weight became infinite or NaN.
+    NotFinite(Box<Divergence>),
     /// Whoever watches asked for an end.
     Stopped,
     /// An error after work had begun.
@@ -63,7 +104,7 @@ pub enum TrainError {
 impl TrainError {
     /// Whether the failure came after work had begun (and is not the user's input).
     pub fn began(&self) -> bool {
-        matches!(self, TrainError::Late(_) | TrainError::NotFinite { .. })
+        matches!(self, TrainError::Late(_) | TrainError::NotFinite(_))
     }
 
     /// Marks the error as one that came after work had begun.
@@ -109,11 +150,7 @@ impl fmt::Display for TrainError {
                 gib(*available)
             ),
             TrainError::Input(problem) => f.write_str(problem),
-            TrainError::NotFinite { step, rate } => write!(
-                f,
-                "the loss is no longer a finite number at step {step} (rate {rate:.3e}); try a lower --lr or a longer \
-                 --warmup-epochs"
-            ),
+            TrainError::NotFinite(divergence) => divergence.fmt(f),
             TrainError::Stopped => f.write_str("stopped"),
             TrainError::Late(error) => error.fmt(f),
         }

@@ -45,7 +45,7 @@ pub use config::{
     ClassWeights, ConfigError, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset,
     RegionKind, RegionTerm, ScheduleKind, Size, Task, TrainConfig, fits,
 };
-pub use error::{Cause, TrainError};
+pub use error::{Cause, Divergence, TrainError};
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 pub use events::{Event, Observer, Silent};
 pub use memory::{Needs, available_bytes, needs};

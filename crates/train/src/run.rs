@@ -1,5 +1,6 @@
 //! A training run from its first step, or its last checkpoint, to its end.
 
+mod divergence;
 mod epoch;
 mod keep;
 mod pace;

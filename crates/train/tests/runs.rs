@@ -599,7 +599,13 @@ fn bad_input_is_refused_before_anything_is_written() {
 #[test]
 fn a_rate_that_is_far_too_high_ends_with_a_clear_error() {
     let bench = Bench::classes();
-    let changes = "epochs = 4\noptimiser = 'sgd'\nlr = 1e30\nwarmup_epochs = 0";
+    let changes = "epochs = 4\noptimiser = 'sgd'\nlr = 1e30\nwarmup_epochs = 0\ncheckpoint_every = '1steps'";
     let error = train(bench.config(Task::Classify, "run", changes), &Silent).unwrap_err();
-    assert!(error.began() && error.to_string().contains("lower --lr"), "{error}");
+    let text = error.to_string();
+    assert!(error.began() && text.contains("lower --lr"), "{text}");
+    assert!(text.contains("step 2") && text.contains("at node features."), "{text}");
+    assert!(text.contains("; its pictures: ") && text.contains(".png"), "{text}");
+    // What was written last is whole, and finite.
+    assert!(text.contains("the checkpoint after step 1 stays"), "{text}");
+    weights::read_model(bench.path("run/weights/last.safetensors")).unwrap();
 }

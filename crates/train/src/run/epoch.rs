@@ -78,7 +78,7 @@ impl Run<'_> {
     }
 
     /// Rate of the new layers at `step`, from 0.
-    fn rate(&self, step: u64) -> f64 {
+    pub fn rate(&self, step: u64) -> f64 {
         self.config.lr * self.schedule.factor(step)
     }
 
@@ -86,9 +86,7 @@ impl Run<'_> {
     fn step(&mut self, batches: &[Batch], lr: f64) -> Result<LossValue, TrainError> {
         self.step += 1;
         let value = self.gradients_of(batches, self.step)?;
-        if !value.mean().is_finite() {
-            return Err(TrainError::NotFinite { step: self.step, rate: lr });
-        }
+        self.check_gradients(value.mean(), batches, lr)?;
         self.optimiser.step(self.isa, lr, self.step, &mut self.params.values, &mut self.gradients);
         if let Some(average) = &mut self.average {
             average.update(self.isa, self.step, &self.params);

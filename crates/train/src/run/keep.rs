@@ -50,6 +50,7 @@ impl Run<'_> {
 
     /// Writes a checkpoint, and its weights under other names besides.
     pub fn checkpoint(&mut self, copies: &[PathBuf]) -> Result<(), TrainError> {
+        self.check_weights(self.rate(self.step.saturating_sub(1)))?;
         let next = [self.folder.next()];
         self.write(&self.params, &[&next, copies].concat())?;
         let header = StateHeader {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hectare_data::SampleSource;
-use hectare_kernels::{AlignedVec, Isa, elementwise};
+use hectare_kernels::{AlignedVec, Isa};
 use hectare_net::{ModelCard, Params, Trainer};
 
 use super::RunSummary;
@@ -231,9 +231,7 @@ impl<'a> Run<'a> {
         let epoch = self.epoch + 1;
         let last = epoch == self.config.epochs;
         let lr = self.train_epoch()?;
-        if !elementwise::all_finite(self.isa, &self.params.values) {
-            return Err(TrainError::NotFinite { step: self.step, rate: lr });
-        }
+        self.check_weights(lr)?;
         let begun = Instant::now();
         let validates = last || epoch.is_multiple_of(self.config.validate_every);
         let epochs = self.config.epochs;
