@@ -9,7 +9,7 @@ mod tensor;
 
 pub use error::WeightError;
 pub use file::{WeightFile, read, write};
-pub use load::{LoadReport, LoadRow, LoadStatus, load_into};
+pub use load::{LoadReport, LoadRow, LoadStatus, holds, load_into};
 pub use model::{LoadedModel, Overrides, read_model, read_model_with};
 pub use tensor::Tensor;
 

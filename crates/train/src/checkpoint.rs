@@ -4,6 +4,7 @@
 //! holds their hash, then takes the place of the old state: that rename is the moment of change. Last, the
 //! new weights take the place of the old. Whichever file the state's hash fits is the one it belongs to.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
@@ -101,7 +102,8 @@ pub fn commit(run: &RunFolder, mut header: StateHeader, slots: &[&[f32]]) -> Res
     header.weights = "weights/last.safetensors".into();
     header.weights_sha256 = sha256(&run.next())?;
     header.lens = slots.iter().map(|slot| slot.len()).collect();
-    files::write_with(&run.state(), |writer| {
+    let written = Cell::new([0; 32]);
+    let write = |writer: &mut dyn Write| {
         let mut writer = Hashing { inner: writer, hash: Sha256::new() };
         let json = serde_json::to_string(&header).expect("a header is plain JSON");
         write!(writer, "{MAGIC}\n{json}\n")?;
@@ -109,10 +111,27 @@ pub fn commit(run: &RunFolder, mut header: StateHeader, slots: &[&[f32]]) -> Res
             let bytes: Vec<u8> = part.iter().flat_map(|number| number.to_le_bytes()).collect();
             writer.write_all(&bytes)?;
         }
-        let digest = writer.hash.finalize();
-        writer.inner.write_all(&digest)
-    })?;
+        written.set(writer.hash.finalize().into());
+        writer.inner.write_all(&written.get())
+    };
+    files::write_checked(&run.state(), write, |file| Ok(digest_of(file)? == Some(written.get())))?;
     promote(run)
+}
+
+/// Bytes of the state file of that many numbers, at most.
+pub fn state_bytes(numbers: usize) -> u64 {
+    4 * numbers as u64 + (1 << 16)
+}
+
+/// The digest at a state file's end, if it is the one of all before.
+fn digest_of(file: &mut File) -> io::Result<Option<[u8; 32]>> {
+    let Some(body) = file.metadata()?.len().checked_sub(32) else { return Ok(None) };
+    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut writer = Hashing { inner: &mut io::sink(), hash: Sha256::new() };
+    io::copy(&mut (&mut reader).take(body), &mut writer)?;
+    let mut digest = [0; 32];
+    reader.read_exact(&mut digest)?;
+    Ok((writer.hash.finalize()[..] == digest).then_some(digest))
 }
 
 /// The state of a run and its optimiser buffers, or `None` before the first checkpoint. Ends a change that a

@@ -91,6 +91,15 @@ pub enum TrainError {
         /// What to change.
         remedy: String,
     },
+    /// The disk has no room for what must be written.
+    Space {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        free: u64,
+    },
     /// The input does not fit the task (class counts, sizes, names).
     Input(String),
     /// The loss, a gradient or a weight became infinite or NaN.
@@ -125,9 +134,12 @@ impl TrainError {
     }
 }
 
-/// Bytes in GiB with one decimal.
+/// Bytes in GiB with one decimal, or in MiB where that says more.
 pub(crate) fn gib(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)
+    match bytes as f64 / (1u64 << 20) as f64 {
+        mib if mib < 100.0 => format!("{mib:.1} MiB"),
+        mib => format!("{:.1} GiB", mib / 1024.0),
+    }
 }
 
 impl fmt::Display for TrainError {
@@ -148,6 +160,13 @@ impl fmt::Display for TrainError {
                 "training would need {} of memory and {} are available; {remedy}",
                 gib(*needed),
                 gib(*available)
+            ),
+            TrainError::Space { path, needed, free } => write!(
+                f,
+                "{} needs {} of disk space and {} are free; what was written before stays whole",
+                path.display(),
+                gib(*needed),
+                gib(*free)
             ),
             TrainError::Input(problem) => f.write_str(problem),
             TrainError::NotFinite(divergence) => divergence.fmt(f),

@@ -65,12 +65,15 @@ pub fn train(mut config: TrainConfig, observer: &dyn Observer) -> Result<RunSumm
         let begin = || -> Result<Run<'_>, TrainError> {
             folder.clear()?;
             folder.create_folders()?;
+            folder.sweep()?;
             files::write(&folder.classes(), to_toml(&setup.card.classes))?;
             files::write(&folder.env(), environment())?;
             files::write(&folder.config(), config.to_toml())?;
             let log = MetricsLog::new(Columns::of(&config));
             log.write(&folder)?;
-            Run::new(config, folder, setup, log, observer)
+            let run = Run::new(config, folder, setup, log, observer)?;
+            run.check_space()?;
+            Ok(run)
         };
         begin().and_then(|run| run.go(begun)).map_err(TrainError::late)
     })
@@ -115,6 +118,7 @@ pub fn resume(
         let setup = Setup::new(&config, weights.as_deref(), observer)?;
         let begin = || -> Result<Run<'_>, TrainError> {
             folder.create_folders()?;
+            folder.sweep()?;
             let done = state.as_ref().map_or(0, |(header, _)| header.epoch);
             let log = MetricsLog::reopen(&folder, Columns::of(&config), done)?;
             let mut run = Run::new(config, folder, setup, log, observer)?;

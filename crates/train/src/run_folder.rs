@@ -54,6 +54,15 @@ impl RunFolder {
         }
     }
 
+    /// Removes temporary files that a kill has left.
+    pub(crate) fn sweep(&self) -> Result<(), TrainError> {
+        for folder in ["", "weights", "state", "eval"] {
+            files::sweep(&self.root.join(folder))?;
+        }
+        let Ok(epochs) = std::fs::read_dir(self.root.join("masks")) else { return Ok(()) };
+        epochs.flatten().try_for_each(|epoch| files::sweep(&epoch.path()))
+    }
+
     /// Refuses a folder that holds a checkpoint.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Putting a file's tensors into a network.
 
 use std::fmt;
+use std::path::Path;
 
-use super::{WeightError, WeightFile};
+use super::{WeightError, WeightFile, read};
 use crate::{Network, Params};
 
 /// What became of a tensor.
@@ -101,6 +102,26 @@ impl fmt::Display for LoadReport {
         }
         write!(f, "{} of {} loaded", self.loaded(), self.rows.len())
     }
+}
+
+/// Whether the file at `path` holds these parameters and running statistics, bit for bit, and nothing else.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn holds(path: impl AsRef<Path>, params: &Params) -> Result<bool, WeightError> {
+    let file = read(path)?;
+    let trained =
+        params.layout.entries.iter().map(|entry| (&entry.name, &params.values[entry.range.clone()]));
+    let statistics =
+        params.layout.buffers.iter().map(|entry| (&entry.name, &params.buffers[entry.range.clone()]));
+    let mut count = 0;
+    for (name, values) in trained.chain(statistics) {
+        match file.get(name) {
+            Some(tensor) if tensor.holds(values)? => count += 1,
+            _ => return Ok(false),
+        }
+    }
+    Ok(count == file.tensors.len())
 }
 
 /// Loads the file's tensors into `params` by name.

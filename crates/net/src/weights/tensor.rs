@@ -110,6 +110,30 @@ impl Tensor {
         self.check_finite(values)
     }
 
+    /// Whether its numbers are these, bit for bit (of f32).
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn holds(&self, values: &[f32]) -> Result<bool, WeightError> {
+        if values.len() != self.len() {
+            return Ok(false);
+        }
+        let same = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits());
+        match &self.content {
+            Content::Values(own) => Ok(same(own, values)),
+            Content::Stored(stored) => {
+                let mut all = true;
+                let mut place = 0;
+                let look = |part: &[f32]| {
+                    all &= same(part, &values[place..place + part.len()]);
+                    place += part.len();
+                };
+                stored.for_each(values.len(), look).map_err(|error| WeightError::io(&self.path, error))?;
+                Ok(all)
+            }
+        }
+    }
+
     fn check_finite(&self, values: &[f32]) -> Result<(), WeightError> {
         if elementwise::all_finite(Isa::best(), values) {
             return Ok(());
@@ -130,6 +154,19 @@ impl Stored {
             let bytes = &mut bytes[..part.len() * size];
             file.read_exact(bytes)?;
             self.kind.convert(bytes, part);
+        }
+        Ok(())
+    }
+
+    /// Hands on all `len` numbers, a chunk at a time.
+    fn for_each(&self, len: usize, mut look: impl FnMut(&[f32])) -> std::io::Result<()> {
+        let size = self.kind.size() as u64;
+        let mut numbers = vec![0.0; len.min(CHUNK)];
+        for start in (0..len).step_by(CHUNK) {
+            let part = &mut numbers[..CHUNK.min(len - start)];
+            let stored = Stored { start: self.start + size * start as u64, ..self.clone() };
+            stored.read(part)?;
+            look(part);
         }
         Ok(())
     }
@@ -217,6 +254,10 @@ mod tests {
             let tensor = Tensor::stored(Path::new("x"), "x".into(), vec![count], stored);
             let values = tensor.values().unwrap();
             assert!((0..count).all(|index| values[index] == number(index)), "{kind:?}");
+            assert!(tensor.holds(&values).unwrap() && !tensor.holds(&values[1..]).unwrap());
+            let mut other = values.into_owned();
+            *other.last_mut().unwrap() += 1.0;
+            assert!(!tensor.holds(&other).unwrap(), "{kind:?}");
         }
     }
 }

@@ -52,7 +52,14 @@ impl Run<'_> {
     pub fn checkpoint(&mut self, copies: &[PathBuf]) -> Result<(), TrainError> {
         self.check_weights(self.rate(self.step.saturating_sub(1)))?;
         let next = [self.folder.next()];
+        let slots: usize = self.slots().iter().map(|slot| slot.len()).sum();
+        files::check_space(self.folder.root(), self.weights_bytes() + checkpoint::state_bytes(slots))?;
         self.write(&self.params, &[&next, copies].concat())?;
+        // The old checkpoint gives way only to one that can be read back.
+        if !weight_files::holds(&next[0], &self.params).map_err(TrainError::net)? {
+            let problem = "does not hold what was written; the checkpoint before it stays".into();
+            return Err(TrainError::Run { path: next[0].clone(), problem });
+        }
         let header = StateHeader {
             epoch: self.epoch,
             step: self.step,
@@ -67,13 +74,32 @@ impl Run<'_> {
             weights_sha256: String::new(),
             lens: Vec::new(),
         };
+        checkpoint::commit(&self.folder, header, &self.slots())?;
+        self.saved = (Instant::now(), self.step, self.epoch);
+        Ok(())
+    }
+
+    /// Refuses to begin on a disk that has no room for two checkpoints and the weights kept beside them.
+    pub fn check_space(&self) -> Result<(), TrainError> {
+        let slots: usize = self.slots().iter().map(|slot| slot.len()).sum();
+        let kept = 2 + u64::from(self.average.is_some()) + u64::from(self.sets.lens().holdout > 0);
+        let needed = 2 * checkpoint::state_bytes(slots) + (1 + kept) * self.weights_bytes();
+        files::check_space(self.folder.root(), needed).map_err(TrainError::late)
+    }
+
+    /// Numbers that a checkpoint holds besides the weights.
+    fn slots(&self) -> Vec<&[f32]> {
         let mut slots: Vec<&[f32]> = self.optimiser.slots().iter().map(|slot| &slot[..]).collect();
         if let Some(average) = &self.average {
             slots.extend([&average.params.values[..], &average.params.buffers[..]]);
         }
-        checkpoint::commit(&self.folder, header, &slots)?;
-        self.saved = (Instant::now(), self.step, self.epoch);
-        Ok(())
+        slots
+    }
+
+    /// Bytes of a weights file, at most.
+    fn weights_bytes(&self) -> u64 {
+        let numbers = self.params.values.len() + 2 * self.params.buffers.len();
+        4 * numbers as u64 + (1 << 16)
     }
 
     /// Writes weights once, under each of the names.
