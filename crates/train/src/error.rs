@@ -134,11 +134,11 @@ impl TrainError {
     }
 }
 
-/// Bytes in GiB with one decimal, or in MiB where that says more.
+/// Bytes in GiB, or in MiB where that says more.
 pub(crate) fn gib(bytes: u64) -> String {
     match bytes as f64 / (1u64 << 20) as f64 {
         mib if mib < 100.0 => format!("{mib:.1} MiB"),
-        mib => format!("{:.1} GiB", mib / 1024.0),
+        mib => format!("{:.2} GiB", mib / 1024.0),
     }
 }
 

@@ -185,6 +185,27 @@ mod tests {
     }
 
     #[test]
+    fn parts_add_up_to_the_whole() {
+        let ids = |stream: u64, len: usize| -> Vec<u8> {
+            let key = hectare_kernels::rng::Key { seed: 3, stream, step: 0 };
+            (0..len).map(|i| (key.u32(i as u64) % 5) as u8).collect()
+        };
+        for len in [0, 1, 2, 31, 1000] {
+            let (truth, predicted) = (ids(1, len), ids(2, len));
+            let of = |range: std::ops::Range<usize>| {
+                let mut matrix = ConfusionMatrix::new(5);
+                matrix.add_pixels(&truth[range.clone()], &predicted[range]);
+                matrix
+            };
+            for cut in [0, len / 3, len] {
+                let mut sum = of(0..cut);
+                sum.merge(&of(cut..len));
+                assert_eq!(sum, of(0..len), "{len} cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
     fn accuracy_and_csv() {
         let mut m = ConfusionMatrix::new(2);
         m.add_pixels(&[0, 0, 1, 1], &[0, 1, 1, 1]);
