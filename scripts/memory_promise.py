@@ -45,7 +45,7 @@ def draw(folder, rng):
             colours = [rng.choice(COLOURS) for _ in range(4)]
             png(folder / name / f"{index:04}_sat.png", 512, [tuple(v // 2 + 40 for v in colour) for colour in colours])
             png(folder / name / f"{index:04}_mask.png", 512, colours)
-    for name, count in (("classes", 32), ("classes_val", 8)):
+    for name, count in (("classes", 64), ("classes_val", 32)):
         (folder / name).mkdir()
         for index in range(count):
             png(folder / name / f"{index % 4}_{index}.png", 64, [COLOURS[index % 4]] * 4)

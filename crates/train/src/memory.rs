@@ -60,7 +60,8 @@ pub fn needs(
     // Two copies of the weights live while the predictor is made.
     let copies = 2 * step.parameters;
     let ahead = 4 * (n * train.len() * (config.workers + 1 + config.accumulate)) as u64;
-    let validation = predict.total.max(copies) + logits;
+    // The kernels' scratch is the threads', whatever they compute.
+    let validation = (predict.total - predict.scratch.min(step.scratch)).max(copies) + logits;
     let region = config.loss.region.map_or(0, |_| {
         let pixels = n * train.h * train.w;
         region_bytes(pixels, outputs.c, current_threads())

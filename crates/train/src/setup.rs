@@ -284,10 +284,11 @@ fn card(config: &TrainConfig, classes: ClassMap, start: Option<&ModelCard>, inpu
 
 /// Pictures in a validation batch and the shape of the largest.
 fn largest_validation(config: &TrainConfig, facts: &Facts, input: [usize; 2]) -> (usize, Shape) {
-    if config.task == Task::Classify {
-        return (config.batch_size, Shape::new(3, input[0], input[1]));
-    }
     let held_out = if config.holdout > 0.0 { &facts.train_sizes[..] } else { &[] };
+    if config.task == Task::Classify {
+        let n = config.batch_size.min(facts.val_sizes.len().max(held_out.len()).max(1));
+        return (n, Shape::new(3, input[0], input[1]));
+    }
     let sizes = facts.val_sizes.iter().chain(held_out);
     let largest = sizes.max_by_key(|size| size[0] * size[1]).copied().unwrap_or([32, 32]);
     let [h, w] = config.resize.map_or([largest[1], largest[0]], |size| [size.h, size.w]);
