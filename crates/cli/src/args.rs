@@ -165,7 +165,7 @@ pub struct DataCheckArgs {
 /// Flags of the commands that read a model file.
 #[derive(Args, Debug, Clone)]
 pub struct ModelFileArgs {
-    /// The weights: a hectare file or a bare state_dict in a .safetensors file.
+    /// The weights: a hectare file, or a state_dict in a .safetensors, .pth or .pt file.
     #[arg(value_name = "MODEL_FILE")]
     pub model_file: PathBuf,
     /// Padding and cropping [default: as in the file, modern for a bare state_dict].

@@ -1,11 +1,14 @@
-//! Weight files: safetensors with the model's card in the metadata.
+//! Weight files: safetensors with the model's card in the metadata; and the state_dicts of others, in safetensors and
+//! PyTorch's own files.
 
 mod bare;
 mod error;
 mod file;
 mod load;
+mod mapping;
 mod model;
 mod tensor;
+mod torch;
 
 pub use error::WeightError;
 pub use file::{WeightFile, read, write};

@@ -6,7 +6,7 @@ use std::path::Path;
 use hectare_data::class_map_file::read_class_map;
 use hectare_data::{normalise_into, read_image, resize};
 use hectare_kernels::Isa;
-use hectare_net::weights::{LoadRow, LoadStatus};
+use hectare_net::weights::LoadRow;
 use hectare_net::{
     ClassMap, ModelCard, ModelSpec, Network, Params, Shape, build, initialise, weights as weight_files,
 };
@@ -106,7 +106,7 @@ impl Setup {
             };
             if checkpoint.is_none() {
                 lines.extend(report.to_string().lines().map(str::to_string));
-                let head = |row: &LoadRow| row.status == LoadStatus::Loaded && !in_trunk(&row.name);
+                let head = |row: &LoadRow| row.is_loaded() && !in_trunk(&row.name);
                 if config.balance && !report.rows.iter().any(head) {
                     lines.push(balance(&network, &mut params, &card, &sets, input)?);
                 }

@@ -25,6 +25,13 @@ pub enum WeightError {
         /// What is wrong.
         problem: String,
     },
+    /// It is not a state_dict that `torch.save` wrote.
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A tensor holds a NaN or an infinity.
     NotFinite {
         /// The file.
@@ -82,6 +89,9 @@ impl fmt::Display for WeightError {
             WeightError::Io { path, error } => write!(f, "{}: {error}", path.display()),
             WeightError::Format { path, problem } => {
                 write!(f, "{} is not a whole safetensors file: {problem}", path.display())
+            }
+            WeightError::Torch { path, problem } => {
+                write!(f, "{} is not a state_dict of PyTorch's: {problem}", path.display())
             }
             WeightError::NotFinite { path, tensor, value, index } => {
                 write!(f, "{}: tensor {tensor} holds {value} at place {index}", path.display())

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, Metadata, View};
 use serde_json::Value;
 
 use super::tensor::{Kind, Stored};
-use super::{METADATA_KEY, Tensor, WeightError};
+use super::{METADATA_KEY, Tensor, WeightError, mapping, torch};
 use crate::{BufferKind, ModelCard, Params};
 
 /// Bytes that a header may have; the format's own limit.
@@ -36,7 +36,8 @@ impl WeightFile {
     }
 }
 
-/// Opens a safetensors file of f32, f16, bf16 or f64 numbers (and i64 counters).
+/// Opens a safetensors file, or a state_dict in a file of `torch.save`, of f32, f16, bf16 or f64 numbers (and i64
+/// counters). Names that others give the same tensors become those of hectare's networks.
 ///
 /// The numbers stay in the file until [`load_into`](super::load_into) or [`Tensor::values`] asks for them.
 ///
@@ -47,6 +48,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<WeightFile, WeightError> {
     let io = |error| WeightError::io(path, error);
     let mut file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
+    if torch::is_torch(&mut file, size).map_err(io)? {
+        return torch::read(path, file);
+    }
     let (header, start) = header(path, &mut file, size)?;
     let file = Arc::new(Mutex::new(file));
     let tensor = |name: String| {
@@ -59,7 +63,11 @@ pub fn read(path: impl AsRef<Path>) -> Result<WeightFile, WeightError> {
     let mut tensors: Vec<Tensor> =
         header.offset_keys().into_iter().map(tensor).collect::<Result<_, WeightError>>()?;
     tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(WeightFile { tensors, metadata: card_value(path, &header)?, path: path.to_owned() })
+    let metadata = card_value(path, &header)?;
+    if metadata.is_none() {
+        mapping::to_own_names(&mut tensors);
+    }
+    Ok(WeightFile { tensors, metadata, path: path.to_owned() })
 }
 
 /// The header, and where the numbers begin.
