@@ -68,3 +68,48 @@ pub(super) fn fully_connected<'a>(file: &'a WeightFile, name: &str, shape: &[usi
     };
     (tensor.shape == flat).then_some(tensor)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renamed(names: &[&str], shape: &[usize]) -> Vec<String> {
+        let tensor =
+            |name: &&str| Tensor { name: (*name).to_owned(), shape: shape.to_vec(), data: Vec::new() };
+        let mut tensors: Vec<Tensor> = names.iter().map(tensor).collect();
+        to_own_names(&mut tensors);
+        tensors.into_iter().map(|tensor| tensor.name).collect()
+    }
+
+    #[test]
+    fn prefixes_that_all_names_share_are_taken_away() {
+        assert_eq!(
+            renamed(&["model.module.fc.0.bias", "model.module.features.0.bias"], &[5]),
+            ["fc.0.bias", "features.0.bias"]
+        );
+        assert_eq!(renamed(&["module.a", "b"], &[5]), ["module.a", "b"]);
+    }
+
+    #[test]
+    fn pytorch_fcns_layers() {
+        let names = ["conv1_1.weight", "conv5_3.bias", "fc6.weight", "fc7.bias", "score_fr.weight"];
+        let with = |last: &'static str| renamed(&[&names[..], &[last]].concat(), &[5, 4, 3, 3]);
+        assert_eq!(
+            with("upscore.weight")[..5],
+            ["features.0.weight", "features.28.bias", "fcn32.0.weight", "fcn32.3.bias", "fcn32.6.weight"]
+        );
+        for last in ["upscore16.weight", "upscore8.weight"] {
+            assert_eq!(
+                with(last)[..5],
+                ["features.0.weight", "features.28.bias", "fcn.0.weight", "fcn.3.bias", "score_fr.weight"]
+            );
+        }
+    }
+
+    #[test]
+    fn an_fcn_whose_head_is_called_fc() {
+        assert_eq!(renamed(&["fc.0.weight", "fc.6.bias"], &[8, 4, 7, 7]), ["fcn32.0.weight", "fcn32.6.bias"]);
+        // A classifier's is a matrix, and keeps its name.
+        assert_eq!(renamed(&["fc.0.weight"], &[8, 4]), ["fc.0.weight"]);
+    }
+}
