@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use hectare_net::onnx::Pixels;
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
+    /// Write a model as ONNX, for other programs, or as safetensors.
+    Convert(ConvertArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
     /// Measure how fast networks and layers are on this machine, and how much memory they take.
@@ -174,6 +177,28 @@ pub struct ModelFileArgs {
     /// Class names and colours instead of those in the file: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
+}
+
+/// `hectare convert`.
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// The file to write: .onnx or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// End the ONNX graph with probabilities instead of logits.
+    #[arg(long)]
+    pub softmax: bool,
+    /// What the ONNX graph takes: pixels that the caller has normalised, or pixels of 0 to 1 (unit) or of 0 to 255
+    /// (bytes) that are normalised inside the graph.
+    #[arg(long, value_name = "KIND", default_value = "normalised", value_parser = pixels())]
+    pub input: Pixels,
+    /// Fix the rows and columns that the ONNX graph takes, for programs that want to know them beforehand, as QGIS's
+    /// Deepness plugin does [default: any].
+    #[arg(long, value_name = "PIXELS", value_parser = positive)]
+    pub tile: Option<usize>,
 }
 
 /// `hectare eval`.
@@ -312,6 +337,11 @@ pub fn geometry() -> impl TypedValueParser<Value = Geometry> {
 /// Reads a head's name.
 pub fn head() -> impl TypedValueParser<Value = Head> {
     named([Head::Linear, Head::Hidden512].map(Head::name))
+}
+
+/// Reads what an ONNX graph takes.
+fn pixels() -> impl TypedValueParser<Value = Pixels> {
+    named(Pixels::ALL.map(Pixels::name))
 }
 
 /// Reads one of `names`, which help and errors list.

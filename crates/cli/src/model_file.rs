@@ -20,7 +20,8 @@ pub struct Loaded {
     pub card: ModelCard,
     /// The network.
     pub network: Network,
-    params: Params,
+    /// Its numbers.
+    pub params: Params,
 }
 
 impl From<LoadedModel> for Loaded {
