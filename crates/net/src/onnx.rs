@@ -166,9 +166,11 @@ fn add_nodes(
     let mut least_side = 1;
     // The name of each node's value.
     let mut values: Vec<String> = Vec::new();
-    for node in network.nodes() {
+    for (index, node) in network.nodes().iter().enumerate() {
         let inputs: Vec<&str> = node.inputs.iter().map(|&from| values[from].as_str()).collect();
         let name = node.name.as_str();
+        let last = index == network.output() && options.ending == Ending::Logits;
+        let value = if last { OUTPUT } else { name };
         let refusal = || OnnxError::Operation { node: node.name.clone(), kind: node.op.kind() };
         let export = node.op.export().ok_or_else(refusal)?;
         let with = |parts: &[&str]| -> Vec<String> {
@@ -178,7 +180,7 @@ fn add_nodes(
         let weighted = |graph: &mut Graph<'_>, kind: &str, parts: &[&str], attributes: &[Vec<u8>]| {
             let names = with(parts);
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            graph.node(kind, name, &names, attributes);
+            graph.node(kind, value, &names, attributes);
         };
         let parts = |bias: bool| if bias { &["weight", "bias"][..] } else { &["weight"] };
         match export {
@@ -191,21 +193,31 @@ fn add_nodes(
                 values.push(value);
                 continue;
             }
-            Export::Relu => graph.node("Relu", name, &inputs, &[]),
-            Export::Add => graph.node("Add", name, &inputs, &[]),
-            Export::Concat => graph.node("Concat", name, &inputs, &[int("axis", 1)]),
-            Export::Flatten => graph.node("Flatten", name, &inputs, &[int("axis", 1)]),
+            Export::Relu => graph.node("Relu", value, &inputs, &[]),
+            Export::Add => graph.node("Add", value, &inputs, &[]),
+            Export::Concat => graph.node("Concat", value, &inputs, &[int("axis", 1)]),
+            Export::Flatten => graph.node("Flatten", value, &inputs, &[int("axis", 1)]),
             Export::Linear => weighted(graph, "Gemm", parts(true), &[int("transB", 1)]),
             Export::BatchNorm { epsilon } => {
                 let parts = ["weight", "bias", "running_mean", "running_var"];
                 weighted(graph, "BatchNormalization", &parts, &[float("epsilon", epsilon)]);
             }
             Export::Conv { stride, padding: [rows, columns], bias } => {
-                let settings = [ints("pads", &[rows, columns, rows, columns]), ints("strides", &stride)];
+                let settings = [
+                    ints("pads", &[rows, columns, rows, columns]),
+                    ints("strides", &stride),
+                    ints("dilations", &[1; 2]),
+                    int("group", 1),
+                ];
                 weighted(graph, "Conv", parts(bias), &settings);
             }
             Export::ConvTranspose { stride, padding, bias } => {
-                let settings = [ints("pads", &[padding; 4]), ints("strides", &[stride; 2])];
+                let settings = [
+                    ints("pads", &[padding; 4]),
+                    ints("strides", &[stride; 2]),
+                    ints("dilations", &[1; 2]),
+                    int("group", 1),
+                ];
                 weighted(graph, "ConvTranspose", parts(bias), &settings);
             }
             Export::MaxPool { kernel, stride, padding, ceil } => {
@@ -215,7 +227,7 @@ fn add_nodes(
                     ints("pads", &[padding; 4]),
                     int("ceil_mode", u64::from(ceil)),
                 ];
-                graph.node("MaxPool", name, &inputs, &settings);
+                graph.node("MaxPool", value, &inputs, &settings);
             }
             Export::Pad { multiple, misfits, least } => {
                 least_side = least;
@@ -233,12 +245,13 @@ fn add_nodes(
                     (!always).then_some([*misfits.start(), *misfits.end()]),
                 );
             }
-            Export::Crop { offset } => crop(graph, name, inputs[0], inputs[1], offset),
+            Export::Crop { offset } => crop(graph, value, inputs[0], inputs[1], offset),
         }
-        values.push(name.to_owned());
+        values.push(value.to_owned());
     }
     let last = values.last().map_or(INPUT, String::as_str);
     match options.ending {
+        Ending::Logits if last == OUTPUT => {}
         Ending::Logits => graph.node("Identity", OUTPUT, &[last], &[]),
         Ending::Softmax => graph.node("Softmax", OUTPUT, &[last], &[int("axis", 1)]),
     }

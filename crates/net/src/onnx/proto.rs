@@ -7,7 +7,7 @@ pub(super) enum Side {
     Free(&'static str),
 }
 
-/// A GraphProto in the making. Values are known by name; a node gives one value of its own name.
+/// A GraphProto in the making. Values are known by name; a node gives one value.
 #[derive(Default)]
 pub(super) struct Graph<'a> {
     nodes: Vec<u8>,
@@ -24,11 +24,13 @@ struct Weights<'a> {
 }
 
 impl<'a> Graph<'a> {
+    /// A node of that kind that gives the value `name`.
     pub fn node(&mut self, kind: &str, name: &str, inputs: &[&str], attributes: &[Vec<u8>]) {
         let mut node = Vec::new();
         inputs.iter().for_each(|input| bytes(&mut node, 1, input.as_bytes()));
         bytes(&mut node, 2, name.as_bytes());
-        bytes(&mut node, 3, name.as_bytes());
+        // Some readers want values and nodes to differ in name.
+        bytes(&mut node, 3, format!("{name}/{kind}").as_bytes());
         bytes(&mut node, 4, kind.as_bytes());
         attributes.iter().for_each(|attribute| bytes(&mut node, 5, attribute));
         bytes(&mut self.nodes, 1, &node);

@@ -71,11 +71,14 @@ pub(super) fn fully_connected<'a>(file: &'a WeightFile, name: &str, shape: &[usi
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn renamed(names: &[&str], shape: &[usize]) -> Vec<String> {
+        let values = vec![0.0; shape.iter().product()];
         let tensor =
-            |name: &&str| Tensor { name: (*name).to_owned(), shape: shape.to_vec(), data: Vec::new() };
+            |name: &&str| Tensor::new(Path::new("x"), (*name).to_owned(), shape.to_vec(), values.clone());
         let mut tensors: Vec<Tensor> = names.iter().map(tensor).collect();
         to_own_names(&mut tensors);
         tensors.into_iter().map(|tensor| tensor.name).collect()
