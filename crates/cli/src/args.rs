@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use hectare_net::onnx::Pixels;
+use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
@@ -171,9 +172,14 @@ pub struct ModelFileArgs {
     /// The weights: a hectare file, or a state_dict in a .safetensors, .pth or .pt file.
     #[arg(value_name = "MODEL_FILE")]
     pub model_file: PathBuf,
-    /// Padding and cropping [default: as in the file, modern for a bare state_dict].
+    /// Padding and cropping [default: as in the file, modern for a bare state_dict, long for
+    /// pytorch-fcn's].
     #[arg(long, value_parser = geometry())]
     pub geometry: Option<Geometry>,
+    /// What the first convolution of a bare state_dict takes: red, green, blue, normalised as for ImageNet, or blue, green,
+    /// red of 0 to 255 less their means, as in Caffe [default: rgb, bgr255 for pytorch-fcn's].
+    #[arg(long, value_name = "ORDER", value_parser = input_order())]
+    pub input_order: Option<InputOrder>,
     /// Class names and colours instead of those in the file: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
@@ -331,7 +337,12 @@ pub fn model() -> impl TypedValueParser<Value = ModelKind> {
 
 /// Reads a geometry's name.
 pub fn geometry() -> impl TypedValueParser<Value = Geometry> {
-    named([Geometry::Modern, Geometry::Caffe].map(Geometry::name))
+    named(Geometry::ALL.map(Geometry::name))
+}
+
+/// Reads what a first convolution takes.
+pub fn input_order() -> impl TypedValueParser<Value = InputOrder> {
+    named(InputOrder::ALL.map(InputOrder::name))
 }
 
 /// Reads a head's name.

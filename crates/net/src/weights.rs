@@ -4,6 +4,7 @@
 mod bare;
 mod error;
 mod file;
+mod input;
 mod load;
 mod mapping;
 mod model;
@@ -12,6 +13,7 @@ mod torch;
 
 pub use error::WeightError;
 pub use file::{WeightFile, read, write};
+pub use input::InputOrder;
 pub use load::{LoadReport, LoadRow, LoadStatus, load_into};
 pub use model::{LoadedModel, Overrides, read_model, read_model_with};
 pub use tensor::Tensor;

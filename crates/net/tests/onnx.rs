@@ -14,13 +14,14 @@ fn spec(model: ModelKind) -> ModelSpec {
     ModelSpec { width: 0.0625, input: [64, 64], ..ModelSpec::new(model) }
 }
 
-/// All models, both heads, both geometries and a light head.
+/// All models, both heads, all geometries and a light head.
 fn specs() -> Vec<ModelSpec> {
     let fcns = [ModelKind::Fcn32s, ModelKind::Fcn16s, ModelKind::Fcn8s];
-    let caffe = fcns.map(|model| ModelSpec { geometry: Geometry::Caffe, ..spec(model) });
+    let [caffe, long] = [Geometry::Caffe, Geometry::Long]
+        .map(|geometry| fcns.map(|model| ModelSpec { geometry, ..spec(model) }));
     let hidden = ModelSpec { head: Head::Hidden512, ..spec(ModelKind::Vgg16) };
     let light = ModelSpec { head_width: 1024, head_kernel: 3, ..spec(ModelKind::Fcn8s) };
-    ModelKind::ALL.into_iter().map(spec).chain(caffe).chain([hidden, light]).collect()
+    ModelKind::ALL.into_iter().map(spec).chain(caffe).chain(long).chain([hidden, light]).collect()
 }
 
 /// The network, with biases and statistics that are not a new network's.

@@ -64,6 +64,13 @@ pub enum WeightError {
         /// All of them.
         report: Box<LoadReport>,
     },
+    /// The first convolution cannot be made to take hectare's pixels.
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// The network of the card cannot be built.
     Net {
         /// The file.
@@ -105,6 +112,7 @@ impl fmt::Display for WeightError {
             WeightError::Mismatch { path, report } => {
                 write!(f, "{} does not fit the network: {}", path.display(), report.faults())
             }
+            WeightError::Input { path, problem } => write!(f, "{}: {problem}", path.display()),
             WeightError::Net { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }

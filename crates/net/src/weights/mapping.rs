@@ -23,8 +23,8 @@ const CONVOLUTIONS: [(&str, usize); 13] = [
 ];
 
 /// Takes wrappers' prefixes away and gives pytorch-fcn's layers, and the report's FCN32s with its head as `fc`, the
-/// names of hectare's networks.
-pub(super) fn to_own_names(tensors: &mut [Tensor]) {
+/// names of hectare's networks. Whether they were pytorch-fcn's.
+pub(super) fn to_own_names(tensors: &mut [Tensor]) -> bool {
     while let Some(prefix) = PREFIXES
         .iter()
         .find(|prefix| !tensors.is_empty() && tensors.iter().all(|tensor| tensor.name.starts_with(**prefix)))
@@ -52,6 +52,7 @@ pub(super) fn to_own_names(tensors: &mut [Tensor]) {
         };
         tensor.name = format!("{name}.{part}");
     }
+    theirs
 }
 
 /// torchvision's tensor that holds the numbers of the FCN's tensor `name`, of shape `shape`: fc6 and fc7, which are

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use pickle::{Id, Pickle, Value, View};
 
 use super::tensor::{Kind, Stored};
-use super::{Tensor, WeightError, WeightFile, mapping};
+use super::{Tensor, WeightError, WeightFile};
 
 /// The keys under which training scripts keep the state_dict.
 const WRAPPERS: [&str; 6] = ["state_dict", "model_state_dict", "model", "net", "network", "weights"];
@@ -65,8 +65,7 @@ pub(super) fn read(path: &Path, mut file: File) -> Result<WeightFile, WeightErro
     if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
         return Err(wrong(format!("tensor {} is there twice", pair[0].name)));
     }
-    mapping::to_own_names(&mut tensors);
-    Ok(WeightFile { tensors, metadata: None, path: path.to_owned() })
+    Ok(WeightFile::new(path, tensors, None))
 }
 
 type Contents = (Pickle, HashMap<String, Range<usize>>);

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
+use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind};
 use hectare_train::{
     ClassWeights, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset, ScheduleKind,
@@ -71,6 +72,10 @@ settings! {
     /// last) are taken. A finer FCN starts from a coarser one.
     #[arg(long, value_name = "RUN_OR_FILE", help_heading = "Data and files")]
     init: PathBuf,
+    /// What the first convolution of --init takes, where the file does not say: red, green, blue, or, as Caffe's and
+    /// Keras's VGG16 do, blue, green, red of 0 to 255 less their means; that is folded into its weights.
+    #[arg(long, value_name = "ORDER", value_parser = crate::args::input_order(), help_heading = "Data and files")]
+    init_order: InputOrder,
     /// Let --init hold only some of the layers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
     partial: bool,
