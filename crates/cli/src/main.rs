@@ -8,6 +8,7 @@ mod bench;
 mod commands;
 mod console;
 mod demo;
+mod download;
 mod failure;
 mod model_file;
 mod output;

@@ -53,6 +53,10 @@ macro_rules! settings {
             #[arg(long, value_name = "FILE", help_heading = "Data and files")]
             #[serde(skip)]
             pub config: Option<PathBuf>,
+            /// Never download anything.
+            #[arg(long, help_heading = "Data and files")]
+            #[serde(skip)]
+            pub offline: bool,
             $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
         }
     };
@@ -69,7 +73,8 @@ settings! {
     #[arg(long, value_name = "RUN", help_heading = "Data and files")]
     out: PathBuf,
     /// Weights to start from: a file, or a run, whose weights picked on its held-out share (else on validation, else the
-    /// last) are taken. A finer FCN starts from a coarser one.
+    /// last) are taken. A finer FCN starts from a coarser one. `imagenet` is torchvision's VGG16, downloaded once into the
+    /// user's cache (some 530 MB); what it has no weights for starts anew.
     #[arg(long, value_name = "RUN_OR_FILE", help_heading = "Data and files")]
     init: PathBuf,
     /// What the first convolution of --init takes, where the file does not say: red, green, blue, or, as Caffe's and
