@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use hectare_net::onnx::Pixels;
+use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
@@ -53,6 +55,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
+    /// Write a model as ONNX, for other programs, or as safetensors.
+    Convert(ConvertArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
     /// Measure how fast networks and layers are on this machine, and how much memory they take.
@@ -165,15 +169,42 @@ pub struct DataCheckArgs {
 /// Flags of the commands that read a model file.
 #[derive(Args, Debug, Clone)]
 pub struct ModelFileArgs {
-    /// The weights: a hectare file or a bare state_dict in a .safetensors file.
+    /// The weights: a hectare file, or a state_dict in a .safetensors, .pth or .pt file.
     #[arg(value_name = "MODEL_FILE")]
     pub model_file: PathBuf,
-    /// Padding and cropping [default: as in the file, modern for a bare state_dict].
+    /// Padding and cropping [default: as in the file, modern for a bare state_dict, long for
+    /// pytorch-fcn's].
     #[arg(long, value_parser = geometry())]
     pub geometry: Option<Geometry>,
+    /// What the first convolution of a bare state_dict takes: red, green, blue, normalised as for ImageNet, or blue, green,
+    /// red of 0 to 255 less their means, as in Caffe [default: rgb, bgr255 for pytorch-fcn's].
+    #[arg(long, value_name = "ORDER", value_parser = input_order())]
+    pub input_order: Option<InputOrder>,
     /// Class names and colours instead of those in the file: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
+}
+
+/// `hectare convert`.
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// The file to write: .onnx or .safetensors.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// End the ONNX graph with probabilities instead of logits.
+    #[arg(long)]
+    pub softmax: bool,
+    /// What the ONNX graph takes: pixels that the caller has normalised, or pixels of 0 to 1 (unit) or of 0 to 255
+    /// (bytes) that are normalised inside the graph.
+    #[arg(long, value_name = "KIND", default_value = "normalised", value_parser = pixels())]
+    pub input: Pixels,
+    /// Fix the rows and columns that the ONNX graph takes, for programs that want to know them beforehand, as QGIS's
+    /// Deepness plugin does [default: any].
+    #[arg(long, value_name = "PIXELS", value_parser = positive)]
+    pub tile: Option<usize>,
 }
 
 /// `hectare eval`.
@@ -306,12 +337,22 @@ pub fn model() -> impl TypedValueParser<Value = ModelKind> {
 
 /// Reads a geometry's name.
 pub fn geometry() -> impl TypedValueParser<Value = Geometry> {
-    named([Geometry::Modern, Geometry::Caffe].map(Geometry::name))
+    named(Geometry::ALL.map(Geometry::name))
+}
+
+/// Reads what a first convolution takes.
+pub fn input_order() -> impl TypedValueParser<Value = InputOrder> {
+    named(InputOrder::ALL.map(InputOrder::name))
 }
 
 /// Reads a head's name.
 pub fn head() -> impl TypedValueParser<Value = Head> {
     named([Head::Linear, Head::Hidden512].map(Head::name))
+}
+
+/// Reads what an ONNX graph takes.
+fn pixels() -> impl TypedValueParser<Value = Pixels> {
+    named(Pixels::ALL.map(Pixels::name))
 }
 
 /// Reads one of `names`, which help and errors list.

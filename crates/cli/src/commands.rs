@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub mod bench;
+pub mod convert;
 pub mod data_check;
 pub mod demo;
 pub mod eval;

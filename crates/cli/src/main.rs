@@ -8,6 +8,7 @@ mod bench;
 mod commands;
 mod console;
 mod demo;
+mod download;
 mod failure;
 mod model_file;
 mod output;
@@ -49,6 +50,7 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Eval(args) => commands::eval::run(args),
         Command::Predict(args) => commands::predict::run(args),
         Command::Score(args) => commands::score::run(args),
+        Command::Convert(args) => commands::convert::run(args),
         Command::Init(args) => commands::init::run(args),
         Command::Bench(args) => commands::bench::run(args, hectare.global.threads),
     }

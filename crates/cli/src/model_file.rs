@@ -20,7 +20,8 @@ pub struct Loaded {
     pub card: ModelCard,
     /// The network.
     pub network: Network,
-    params: Params,
+    /// Its numbers.
+    pub params: Params,
 }
 
 impl From<LoadedModel> for Loaded {
@@ -44,7 +45,7 @@ impl Loaded {
     /// As [`Loaded::read`], and flags that do not fit the file (exit code 2).
     pub fn open(args: &ModelFileArgs) -> Result<Loaded, Failure> {
         let classes = args.class_map.as_deref().map(read_class_map).transpose().or_input()?;
-        let overrides = Overrides { geometry: args.geometry, classes };
+        let overrides = Overrides { geometry: args.geometry, classes, order: args.input_order };
         let model = weights::read_model_with(&args.model_file, &overrides).map_err(|error| {
             let failure = Failure::input(&error);
             match (&error, &args.class_map) {

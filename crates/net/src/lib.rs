@@ -22,6 +22,7 @@ mod graph;
 mod initialise;
 mod memory;
 pub mod models;
+pub mod onnx;
 pub mod ops;
 mod params;
 mod print;

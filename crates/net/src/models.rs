@@ -46,8 +46,9 @@ fn check(spec: &ModelSpec) -> Result<(), NetError> {
     if spec.head_kernel.is_multiple_of(2) || spec.head_kernel > 15 {
         return error("head_kernel", format!("must be odd and at most 15, not {}", spec.head_kernel));
     }
-    if spec.head_kernel != 7 && spec.geometry == Geometry::Caffe {
-        return error("head_kernel", format!("must be 7 in the caffe geometry, not {}", spec.head_kernel));
+    if spec.head_kernel != 7 && spec.geometry != Geometry::Modern {
+        let (geometry, given) = (spec.geometry, spec.head_kernel);
+        return error("head_kernel", format!("must be 7 in the {geometry} geometry, not {given}"));
     }
     let [h, w] = spec.input;
     if h == 0 || w == 0 || h > 1 << 16 || w > 1 << 16 {

@@ -29,8 +29,8 @@ pub use input::Input;
 pub use linear::Linear;
 pub use max_pool2d::MaxPool2d;
 pub use operation::{
-    Backward, BufferSpec, Forward, InPlace, Init, MAX_INPUTS, Needs, Operation, ParamSpec, Pattern, Phase,
-    Reads, Site,
+    Backward, BufferSpec, Export, Forward, InPlace, Init, MAX_INPUTS, Needs, Operation, ParamSpec, Pattern,
+    Phase, Reads, Site,
 };
 pub use pad::Pad;
 pub use relu::Relu;

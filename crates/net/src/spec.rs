@@ -63,14 +63,20 @@ pub enum Geometry {
     Modern,
     /// The report's: the first convolution pads by 100, the rest nothing, and maps are cropped.
     Caffe,
+    /// As caffe, with poolings that round up (Long et al., pytorch-fcn); for weights that were trained so.
+    Long,
 }
 
 impl Geometry {
+    /// All geometries.
+    pub const ALL: [Geometry; 3] = [Geometry::Modern, Geometry::Caffe, Geometry::Long];
+
     /// The name on the command line and in files.
     pub fn name(self) -> &'static str {
         match self {
             Geometry::Modern => "modern",
             Geometry::Caffe => "caffe",
+            Geometry::Long => "long",
         }
     }
 }
@@ -141,7 +147,7 @@ macro_rules! named {
 }
 
 named!(ModelKind, "model", ModelKind::ALL);
-named!(Geometry, "geometry", [Geometry::Modern, Geometry::Caffe]);
+named!(Geometry, "geometry", Geometry::ALL);
 named!(Head, "head", [Head::Linear, Head::Hidden512]);
 
 /// Everything that [`crate::build`] needs to know; travels with the weights.

@@ -14,7 +14,7 @@ fn spec(model: ModelKind, geometry: Geometry) -> ModelSpec {
 #[test]
 fn the_output_is_as_large_as_the_input() {
     for model in FCNS {
-        for geometry in [Geometry::Modern, Geometry::Caffe] {
+        for geometry in Geometry::ALL {
             let net = build(&spec(model, geometry)).unwrap();
             let least = if geometry == Geometry::Caffe { 26 } else { 1 };
             // Every remainder of 32 in each direction, and a few large ones.
@@ -44,7 +44,9 @@ fn a_light_head_keeps_sizes_too() {
         }
         let millions = |spec: &ModelSpec| build(spec).unwrap().layout().total / 1_000_000;
         assert_eq!((millions(&published), millions(&light)), (134, 20), "{model}");
-        for (geometry, head_kernel) in [(Geometry::Caffe, 3), (Geometry::Modern, 4), (Geometry::Modern, 17)] {
+        for (geometry, head_kernel) in
+            [(Geometry::Caffe, 3), (Geometry::Long, 5), (Geometry::Modern, 4), (Geometry::Modern, 17)]
+        {
             let error = build(&ModelSpec { geometry, head_kernel, ..light.clone() }).unwrap_err().to_string();
             assert!(error.contains("head_kernel must be"), "{error}");
         }

@@ -110,7 +110,11 @@ fn bare_state_dicts_are_recognised() {
         assert_eq!(loaded.card, ModelCard::new(spec), "the palette and the rest are the defaults");
         assert_eq!(loaded.params, params);
     }
-    let overrides = Overrides { geometry: Some(Geometry::Caffe), classes: Some(ClassMap::numbered(4)) };
+    let overrides = Overrides {
+        geometry: Some(Geometry::Caffe),
+        classes: Some(ClassMap::numbered(4)),
+        ..Overrides::default()
+    };
     let loaded = read_model_with(&path, &overrides).unwrap();
     assert_eq!(loaded.card.spec.geometry, Geometry::Caffe);
     let overrides = Overrides { classes: Some(ClassMap::course()), ..Overrides::default() };

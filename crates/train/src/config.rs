@@ -13,6 +13,7 @@ mod values;
 
 use std::path::PathBuf;
 
+use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +42,9 @@ pub struct TrainConfig {
     pub out: PathBuf,
     /// Weights to start from.
     pub init: Option<PathBuf>,
+    /// What the first convolution of `init` takes, where the file does not say.
+    #[serde(default)]
+    pub init_order: Option<InputOrder>,
     /// Whether `init` may hold only some of the layers.
     pub partial: bool,
     /// Whether a pretrained trunk is brought to activations of size 1 when the layers above it start anew.

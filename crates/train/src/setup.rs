@@ -6,7 +6,7 @@ use std::path::Path;
 use hectare_data::class_map_file::read_class_map;
 use hectare_data::{normalise_into, read_image, resize};
 use hectare_kernels::Isa;
-use hectare_net::weights::{LoadRow, LoadStatus};
+use hectare_net::weights::{InputOrder, LoadRow};
 use hectare_net::{
     ClassMap, ModelCard, ModelSpec, Network, Params, Shape, build, initialise, weights as weight_files,
 };
@@ -55,10 +55,19 @@ impl Setup {
         {
             lines.push(format!("starting from {}", file.display()));
         }
-        let start = match checkpoint.or(init.as_deref()) {
+        let mut start = match checkpoint.or(init.as_deref()) {
             Some(path) => Some(weight_files::read(path).map_err(TrainError::net)?),
             None => None,
         };
+        if let (Some(file), None, Some(order)) = (&mut start, checkpoint, config.init_order) {
+            if file.metadata.is_some() && order != file.order {
+                let path = file.path.display();
+                return Err(TrainError::Input(format!(
+                    "{path} says itself what it takes: leave --init-order out"
+                )));
+            }
+            file.order = order;
+        }
         let start_card = match start.as_ref().and_then(|file| Some((file, file.metadata.as_ref()?))) {
             Some((file, value)) => Some(ModelCard::from_json(&value.to_string()).map_err(|error| {
                 TrainError::Input(format!("{}: its description is damaged: {error}", file.path.display()))
@@ -90,7 +99,11 @@ impl Setup {
         check_patterns(config, network.layout())?;
         let mut params = initialise(&network, config.seed);
         let mut parent = None;
-        if let Some(file) = start {
+        if let Some(mut file) = start {
+            if file.order != InputOrder::Rgb {
+                lines.push(format!("input {} folded into the first convolution", file.order));
+                file.fold_input(&card.normalisation).map_err(TrainError::net)?;
+            }
             let partial = config.partial && checkpoint.is_none();
             let coarser = coarser(&file, config.model).filter(|_| checkpoint.is_none());
             let report = match coarser {
@@ -106,7 +119,7 @@ impl Setup {
             };
             if checkpoint.is_none() {
                 lines.extend(report.to_string().lines().map(str::to_string));
-                let head = |row: &LoadRow| row.status == LoadStatus::Loaded && !in_trunk(&row.name);
+                let head = |row: &LoadRow| row.is_loaded() && !in_trunk(&row.name);
                 if config.balance && !report.rows.iter().any(head) {
                     lines.push(balance(&network, &mut params, &card, &sets, input)?);
                 }

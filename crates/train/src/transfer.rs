@@ -66,8 +66,7 @@ pub(crate) fn load_coarser(
     file.tensors.retain(|tensor| !["upscore.weight", "upscore16.weight"].contains(&tensor.name.as_str()));
     let report = load_into(&file, network, params, true).map_err(TrainError::net)?;
     let is_new = |name: &str| name.starts_with("score_pool") || name.starts_with("upscore");
-    let misfits =
-        |row: &&hectare_net::weights::LoadRow| row.status != LoadStatus::Loaded && !is_new(&row.name);
+    let misfits = |row: &&hectare_net::weights::LoadRow| !row.is_loaded() && !is_new(&row.name);
     if !partial && report.rows.iter().any(|row| misfits(&row)) {
         let rows = report.rows.iter().filter(misfits).cloned().collect();
         let report = Box::new(LoadReport { rows });

@@ -2,13 +2,15 @@
 
 pub mod args;
 
+use std::path::Path;
+
 use hectare_net::weights::WeightError;
 use hectare_train::{Layer, Picks, RunSummary, TrainConfig, TrainError};
 
 use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Watcher;
-use crate::{console, output, signals};
+use crate::{console, download, output, signals};
 
 /// Trains; the summary of the run goes to stdout. The answer is no where a signal ended it early.
 ///
@@ -36,7 +38,13 @@ fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failur
     let (task, settings) = task.parts();
     let file = settings.config.as_deref().map(Layer::from_toml).transpose().or_input()?;
     let flags = settings.layer(task, threads);
-    TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()
+    let mut config = TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()?;
+    if config.init.as_deref().is_some_and(|init| init == Path::new("imagenet")) {
+        // The last layer of torchvision's file is for ImageNet's thousand classes.
+        config.partial = true;
+        config.init = Some(download::published(download::imagenet(config.model), settings.offline)?);
+    }
+    Ok(config)
 }
 
 /// The exit code of a training error, and what to do about it.

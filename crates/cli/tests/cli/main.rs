@@ -6,3 +6,4 @@ mod commands;
 mod score;
 mod support;
 mod train;
+mod weights;

@@ -216,6 +216,7 @@ fn small_models() -> Vec<(ModelSpec, [usize; 3])> {
         let spec = ModelSpec { width: 0.0625, input: [64, 64], classes: 5, ..ModelSpec::new(model) };
         let hidden = ModelSpec { head: Head::Hidden512, ..spec.clone() };
         let caffe = ModelSpec { geometry: Geometry::Caffe, ..spec.clone() };
+        let long = ModelSpec { geometry: Geometry::Long, ..spec.clone() };
         match model {
             ModelKind::Vgg16 | ModelKind::Vgg16Bn => {
                 models.push((spec, [2, 64, 64]));
@@ -225,6 +226,7 @@ fn small_models() -> Vec<(ModelSpec, [usize; 3])> {
             _ => {
                 models.push((spec, [2, 37, 50]));
                 models.push((caffe, [1, 37, 50]));
+                models.push((long, [1, 38, 41]));
             }
         }
     }

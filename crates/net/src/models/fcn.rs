@@ -9,10 +9,10 @@ use crate::{Geometry, ModelKind, ModelSpec, NetError, Network, NetworkBuilder};
 /// Sides that the caffe geometry refuses: fc6's window would not fit the smallest map.
 const CAFFE_LEAST: usize = 26;
 
-/// FCN32s, FCN16s or FCN8s in either geometry. In caffe's, the input is padded only where a crop would not
-/// fit; in both, the last crop takes the result back to the input's own size.
+/// FCN32s, FCN16s or FCN8s in each geometry. In caffe's, the input is padded only where a crop would not fit, and never in
+/// long's, where every crop fits; in all, the last crop takes the result back to the input's own size.
 pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
-    let caffe = spec.geometry == Geometry::Caffe;
+    let cropped = spec.geometry != Geometry::Modern;
     // Per network: its class name, the remainders mod 32 that do not fit in caffe's geometry, the last
     // upsampling and its crop.
     let (name, misfits, stride, offset) = match spec.model {
@@ -20,23 +20,29 @@ pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
         ModelKind::Fcn16s => ("FCN16s", Some(22..=25), 16, 27),
         _ => ("FCN8s", None, 8, 31),
     };
-    let pad = if caffe { Pad::where_misfit(32, misfits, CAFFE_LEAST) } else { Pad::to_multiple(32) };
-    let at = |offset: usize| Crop::new(if caffe { offset } else { 0 });
+    let pad = match spec.geometry {
+        Geometry::Modern => Pad::to_multiple(32),
+        Geometry::Caffe => Pad::where_misfit(32, misfits, CAFFE_LEAST),
+        Geometry::Long => Pad::where_misfit(32, None, 1),
+    };
+    // Poolings that round up leave a larger map, of which Long et al. take another window.
+    let offset = if spec.geometry == Geometry::Long && stride == 32 { 19 } else { offset };
+    let at = |offset: usize| Crop::new(if cropped { offset } else { 0 });
     let classes = spec.classes;
     let up = |stride: usize| {
-        let padding = if caffe { 0 } else { stride / 2 };
+        let padding = if cropped { 0 } else { stride / 2 };
         ConvTranspose2d::bilinear(classes, 2 * stride, stride).padding(padding)
     };
 
     let mut net = NetworkBuilder::new(name, spec.bands);
     let padded = net.add("pad", pad, &[net.input()]);
-    let features = net.chain("features", padded, trunk(spec, if caffe { 100 } else { 1 }));
+    let features = net.chain("features", padded, trunk(spec, if cropped { 100 } else { 1 }));
     let (pool3, pool4, pool5) = (features[16], features[23], features[30]);
 
     let (wide, widest) = (spec.scaled(512), spec.scaled(spec.head_width));
     let window = spec.head_kernel;
     let mut head: Vec<Arc<dyn Operation>> = vec![
-        Arc::new(Conv2d::new(wide, widest, window).padding(if caffe { 0 } else { window / 2 })),
+        Arc::new(Conv2d::new(wide, widest, window).padding(if cropped { 0 } else { window / 2 })),
         Arc::new(Relu),
         Arc::new(Dropout::channels(0.5)),
         Arc::new(Conv2d::new(widest, widest, 1)),

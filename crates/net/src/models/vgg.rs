@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::ops::{BatchNorm2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d, Operation, Relu};
-use crate::{Head, ModelKind, ModelSpec, NetError, Network, NetworkBuilder};
+use crate::{Geometry, Head, ModelKind, ModelSpec, NetError, Network, NetworkBuilder};
 
 /// Output channels of the trunk's convolutions; 0 is a pooling. Configuration D of Simonyan and
 /// Zisserman 2014.
@@ -16,7 +16,8 @@ pub(super) fn trunk(spec: &ModelSpec, first_padding: usize) -> Vec<Arc<dyn Opera
     let (mut channels, mut padding) = (spec.bands, first_padding);
     for outputs in TRUNK {
         if outputs == 0 {
-            ops.push(Arc::new(MaxPool2d::new(2, 2)));
+            let pool = MaxPool2d::new(2, 2);
+            ops.push(Arc::new(if spec.geometry == Geometry::Long { pool.ceil_mode() } else { pool }));
             continue;
         }
         let outputs = spec.scaled(outputs);

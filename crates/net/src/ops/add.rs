@@ -2,7 +2,7 @@
 
 use hectare_kernels::elementwise;
 
-use super::{Backward, Forward, Operation};
+use super::{Backward, Export, Forward, Operation};
 use crate::Shape;
 
 /// Adds two maps of the same shape, number by number.
@@ -23,6 +23,10 @@ impl Operation for Add {
             return Err("both must have the same shape".to_owned());
         }
         Ok(inputs[0])
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Add)
     }
 
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {

@@ -2,7 +2,7 @@
 
 use hectare_kernels::batch_norm::{Running, batch_norm_eval, batch_norm_grad, batch_norm_train};
 
-use super::{Backward, BufferSpec, Forward, Init, Needs, Operation, ParamSpec, Phase, Reads, Site};
+use super::{Backward, BufferSpec, Export, Forward, Init, Needs, Operation, ParamSpec, Phase, Reads, Site};
 use crate::{BufferKind, Role, Shape};
 
 const EPS: f32 = 1e-5;
@@ -54,6 +54,10 @@ impl Operation for BatchNorm2d {
             spec("running_var", vec![self.channels], BufferKind::RunningVar),
             spec("num_batches_tracked", vec![], BufferKind::BatchesTracked),
         ]
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::BatchNorm { epsilon: EPS })
     }
 
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {

@@ -2,7 +2,7 @@
 
 use hectare_kernels::layout;
 
-use super::{Backward, Forward, MAX_INPUTS, Operation};
+use super::{Backward, Export, Forward, MAX_INPUTS, Operation};
 use crate::Shape;
 
 /// The channels of two to four maps of one size, one map's behind the other's.
@@ -33,6 +33,10 @@ impl Operation for Concat {
             return Err("all must have the same rows and columns".to_owned());
         }
         Ok(Shape::new(inputs.iter().map(|shape| shape.c).sum(), first.h, first.w))
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Concat)
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

@@ -3,7 +3,7 @@
 use hectare_kernels::{Conv2d as Kernel, Conv2dShape, reduce};
 
 use super::operation::round_up;
-use super::{Backward, Forward, Init, Needs, Operation, ParamSpec, Pattern, Reads, Site};
+use super::{Backward, Export, Forward, Init, Needs, Operation, ParamSpec, Pattern, Reads, Site};
 use crate::{Role, Shape};
 
 /// Convolution with weight `[K, C, kh, kw]` and bias `[K]`.
@@ -102,6 +102,10 @@ impl Operation for Conv2d {
     fn params(&self) -> Vec<ParamSpec> {
         let [kh, kw] = self.kernel;
         conv_params(vec![self.outputs, self.inputs, kh, kw], self.inputs * kh * kw, self.bias)
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Conv { stride: self.stride, padding: self.padding, bias: self.bias })
     }
 
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {

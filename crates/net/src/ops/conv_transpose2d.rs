@@ -6,7 +6,7 @@ use hectare_kernels::conv_transpose::{
 use hectare_kernels::reduce;
 
 use super::conv2d::window_text;
-use super::{Backward, Forward, Init, Operation, ParamSpec, Reads, Site};
+use super::{Backward, Export, Forward, Init, Operation, ParamSpec, Reads, Site};
 use crate::{Role, Shape};
 
 /// The transpose of a convolution, with weight `[C, K, k, k]`.
@@ -104,6 +104,10 @@ impl Operation for ConvTranspose2d {
             specs.push(ParamSpec { suffix: "bias", shape, role: Role::Bias, init: Init::Zeros });
         }
         specs
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::ConvTranspose { stride: self.stride, padding: self.padding, bias: self.bias })
     }
 
     fn flops(&self, inputs: &[Shape], output: Shape) -> u64 {

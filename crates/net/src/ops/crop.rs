@@ -2,7 +2,7 @@
 
 use hectare_kernels::layout;
 
-use super::{Backward, Forward, Operation};
+use super::{Backward, Export, Forward, Operation};
 use crate::Shape;
 
 /// Cuts the first input to the rows and columns of the second, starting `offset` from the top left. The
@@ -38,6 +38,10 @@ impl Operation for Crop {
             return Err(format!("a window like the second, {} in, must lie in the first", self.offset));
         }
         Ok(Shape::new(map.c, like.h, like.w))
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Crop { offset: self.offset })
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

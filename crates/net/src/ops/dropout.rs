@@ -2,7 +2,7 @@
 
 use hectare_kernels::dropout::{DropoutKey, dropout, dropout2d};
 
-use super::{Backward, Forward, InPlace, Operation, Phase};
+use super::{Backward, Export, Forward, InPlace, Operation, Phase};
 use crate::Shape;
 use crate::exec::StepKey;
 
@@ -56,6 +56,10 @@ impl Operation for Dropout {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Identity)
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

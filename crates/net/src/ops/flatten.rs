@@ -2,7 +2,7 @@
 
 use hectare_kernels::layout;
 
-use super::{Backward, Forward, Operation, Pattern};
+use super::{Backward, Export, Forward, Operation, Pattern};
 use crate::Shape;
 
 /// C x H x W numbers as one vector, in that order (PyTorch's `torch.flatten(x, 1)`). Behind it, a
@@ -17,6 +17,10 @@ impl Operation for Flatten {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::new(inputs[0].len(), 1, 1))
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Flatten)
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

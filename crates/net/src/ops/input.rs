@@ -1,6 +1,6 @@
 //! The network's input.
 
-use super::{Backward, Forward, Operation};
+use super::{Backward, Export, Forward, Operation};
 use crate::Shape;
 
 /// The node that stands for the input.
@@ -34,6 +34,10 @@ impl Operation for Input {
             return Err("no side may be zero".to_owned());
         }
         Ok(shape)
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Input)
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

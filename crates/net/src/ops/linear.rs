@@ -3,7 +3,7 @@
 use hectare_kernels::{Conv2d as Kernel, Conv2dShape};
 
 use super::conv2d::{conv_backward, conv_forward, conv_needs, conv_pack, conv_params};
-use super::{Backward, Forward, Needs, Operation, ParamSpec, Pattern, Reads, Site};
+use super::{Backward, Export, Forward, Needs, Operation, ParamSpec, Pattern, Reads, Site};
 use crate::Shape;
 
 /// `y = weight x + bias` with weight `[K, C]` and bias `[K]`.
@@ -57,6 +57,10 @@ impl Operation for Linear {
 
     fn params(&self) -> Vec<ParamSpec> {
         conv_params(vec![self.outputs, self.inputs], self.inputs, true)
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Linear)
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

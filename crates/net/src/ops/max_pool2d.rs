@@ -2,7 +2,7 @@
 
 use hectare_kernels::pool::{Pool2dShape, max_pool2d, max_pool2d_grad};
 
-use super::{Backward, Forward, Needs, Operation, Pattern, Site};
+use super::{Backward, Export, Forward, Needs, Operation, Pattern, Site};
 use crate::Shape;
 
 /// The largest number of each window. Training keeps one byte per output, the place of the maximum in
@@ -66,6 +66,15 @@ impl Operation for MaxPool2d {
         }
         let shape = self.shape(1, input);
         Ok(Shape::new(input.c, shape.out_h(), shape.out_w()))
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::MaxPool {
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: self.padding,
+            ceil: self.ceil_mode,
+        })
     }
 
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {

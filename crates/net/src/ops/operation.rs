@@ -1,6 +1,7 @@
 //! What an operation is.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 
 use hectare_kernels::Isa;
 
@@ -68,6 +69,73 @@ pub enum Pattern {
     },
     /// Only changes the order of numbers from map to vector.
     Flatten,
+}
+
+/// What an operation does, in terms of the exchange formats.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Export {
+    /// Is the network's input.
+    Input,
+    /// Gives its input unchanged when it predicts.
+    Identity,
+    /// max(0, x).
+    Relu,
+    /// The sum of its inputs.
+    Add,
+    /// Its inputs' channels behind each other.
+    Concat,
+    /// A map as a vector, in the order C, H, W.
+    Flatten,
+    /// The product with `weight` [K, C], plus `bias` [K].
+    Linear,
+    /// Normalisation by the running statistics.
+    BatchNorm {
+        /// Added to the variance.
+        epsilon: f32,
+    },
+    /// Convolution with `weight` [K, C, kh, kw].
+    Conv {
+        /// Distances between windows, rows and columns.
+        stride: [usize; 2],
+        /// Zeros around the map: rows above and below, columns left and right.
+        padding: [usize; 2],
+        /// Whether there is a `bias` [K].
+        bias: bool,
+    },
+    /// Transposed convolution with `weight` [C, K, k, k].
+    ConvTranspose {
+        /// How many times as large the result is.
+        stride: usize,
+        /// Rows and columns cut off at each side.
+        padding: usize,
+        /// Whether there is a `bias` [K].
+        bias: bool,
+    },
+    /// The maxima of windows.
+    MaxPool {
+        /// Rows and columns of a window.
+        kernel: usize,
+        /// Distance between windows.
+        stride: usize,
+        /// Rows and columns around the map.
+        padding: usize,
+        /// Whether a last window may hang over the edge.
+        ceil: bool,
+    },
+    /// Zeros at the bottom and right up to multiples of a number, where a side's remainder is in the range.
+    Pad {
+        /// The number.
+        multiple: usize,
+        /// Remainders of either side that call for it; none: never.
+        misfits: Option<RangeInclusive<usize>>,
+        /// The least side that is taken.
+        least: usize,
+    },
+    /// The first input cut to the rows and columns of the second.
+    Crop {
+        /// Rows and columns before them.
+        offset: usize,
+    },
 }
 
 /// Whether an operation can work where its input lies.
@@ -237,6 +305,11 @@ pub trait Operation: fmt::Debug + Send + Sync {
 
     /// Floating point operations for one sample; a multiplication and an addition are two.
     fn flops(&self, inputs: &[Shape], output: Shape) -> u64;
+
+    /// What it does, for exchange formats; `None` where none of them has it.
+    fn export(&self) -> Option<Export> {
+        None
+    }
 
     /// What the fusion pass may do with it.
     fn pattern(&self) -> Pattern {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use hectare_kernels::layout;
 
-use super::{Backward, Forward, Operation};
+use super::{Backward, Export, Forward, Operation};
 use crate::Shape;
 
 /// Pads rows at the bottom and columns at the right with zeros until both sides are multiples of
@@ -46,6 +46,10 @@ impl Operation for Pad {
             return Ok(Shape::new(input.c, up(input.h), up(input.w)));
         }
         Ok(input)
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Pad { multiple: self.multiple, misfits: self.misfits.clone(), least: self.least })
     }
 
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {

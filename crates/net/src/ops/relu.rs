@@ -2,7 +2,7 @@
 
 use hectare_kernels::activation;
 
-use super::{Backward, Forward, InPlace, Operation, Pattern, Reads};
+use super::{Backward, Export, Forward, InPlace, Operation, Pattern, Reads};
 use crate::Shape;
 
 /// `max(x, 0)`
@@ -20,6 +20,10 @@ impl Operation for Relu {
 
     fn infer(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
+    }
+
+    fn export(&self) -> Option<Export> {
+        Some(Export::Relu)
     }
 
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {

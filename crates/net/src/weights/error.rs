@@ -25,6 +25,13 @@ pub enum WeightError {
         /// What is wrong.
         problem: String,
     },
+    /// It is not a state_dict that `torch.save` wrote.
+    Torch {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
     /// A tensor holds a NaN or an infinity.
     NotFinite {
         /// The file.
@@ -57,6 +64,13 @@ pub enum WeightError {
         /// All of them.
         report: Box<LoadReport>,
     },
+    /// The first convolution cannot be made to take hectare's pixels.
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
     /// The network of the card cannot be built.
     Net {
         /// The file.
@@ -83,6 +97,9 @@ impl fmt::Display for WeightError {
             WeightError::Format { path, problem } => {
                 write!(f, "{} is not a whole safetensors file: {problem}", path.display())
             }
+            WeightError::Torch { path, problem } => {
+                write!(f, "{} is not a state_dict of PyTorch's: {problem}", path.display())
+            }
             WeightError::NotFinite { path, tensor, value, index } => {
                 write!(f, "{}: tensor {tensor} holds {value} at place {index}", path.display())
             }
@@ -95,6 +112,7 @@ impl fmt::Display for WeightError {
             WeightError::Mismatch { path, report } => {
                 write!(f, "{} does not fit the network: {}", path.display(), report.faults())
             }
+            WeightError::Input { path, problem } => write!(f, "{}: {problem}", path.display()),
             WeightError::Net { path, error } => write!(f, "{}: {error}", path.display()),
         }
     }

@@ -12,7 +12,7 @@ use safetensors::tensor::{Dtype, Metadata, View};
 use serde_json::Value;
 
 use super::tensor::{Kind, Stored};
-use super::{METADATA_KEY, Tensor, WeightError};
+use super::{InputOrder, METADATA_KEY, Tensor, WeightError, mapping, torch};
 use crate::{BufferKind, ModelCard, Params};
 
 /// Bytes that a header may have; the format's own limit.
@@ -27,16 +27,28 @@ pub struct WeightFile {
     pub metadata: Option<Value>,
     /// The file it came from, for messages.
     pub path: PathBuf,
+    /// What its first convolution takes; to be set where the reader knows better than the file.
+    pub order: InputOrder,
+    pub(super) is_pytorch_fcn: bool,
 }
 
 impl WeightFile {
+    /// The tensors of a file, sorted and under hectare's names where it does not describe itself.
+    pub(super) fn new(path: &Path, mut tensors: Vec<Tensor>, metadata: Option<Value>) -> WeightFile {
+        let is_pytorch_fcn = metadata.is_none() && mapping::to_own_names(&mut tensors);
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        let order = if is_pytorch_fcn { InputOrder::Bgr255 } else { InputOrder::Rgb };
+        WeightFile { tensors, metadata, path: path.to_owned(), order, is_pytorch_fcn }
+    }
+
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.iter().find(|tensor| tensor.name == name)
     }
 }
 
-/// Opens a safetensors file of f32, f16, bf16 or f64 numbers (and i64 counters).
+/// Opens a safetensors file, or a state_dict in a file of `torch.save`, of f32, f16, bf16 or f64 numbers (and i64
+/// counters). Names that others give the same tensors become those of hectare's networks.
 ///
 /// The numbers stay in the file until [`load_into`](super::load_into) or [`Tensor::values`] asks for them.
 ///
@@ -47,6 +59,9 @@ pub fn read(path: impl AsRef<Path>) -> Result<WeightFile, WeightError> {
     let io = |error| WeightError::io(path, error);
     let mut file = File::open(path).map_err(io)?;
     let size = file.metadata().map_err(io)?.len();
+    if torch::is_torch(&mut file, size).map_err(io)? {
+        return torch::read(path, file);
+    }
     let (header, start) = header(path, &mut file, size)?;
     let file = Arc::new(Mutex::new(file));
     let tensor = |name: String| {
@@ -56,10 +71,8 @@ pub fn read(path: impl AsRef<Path>) -> Result<WeightFile, WeightError> {
         let stored = Stored { file: Arc::clone(&file), start: start + info.data_offsets.0 as u64, kind };
         Ok(Tensor::stored(path, name, info.shape.clone(), stored))
     };
-    let mut tensors: Vec<Tensor> =
-        header.offset_keys().into_iter().map(tensor).collect::<Result<_, WeightError>>()?;
-    tensors.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(WeightFile { tensors, metadata: card_value(path, &header)?, path: path.to_owned() })
+    let tensors = header.offset_keys().into_iter().map(tensor).collect::<Result<_, WeightError>>()?;
+    Ok(WeightFile::new(path, tensors, card_value(path, &header)?))
 }
 
 /// The header, and where the numbers begin.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use super::{WeightError, WeightFile, read};
+use super::{WeightError, WeightFile, mapping, read};
 use crate::{Network, Params};
 
 /// What became of a tensor.
@@ -11,6 +11,11 @@ use crate::{Network, Params};
 pub enum LoadStatus {
     /// It was loaded.
     Loaded,
+    /// The numbers of another shape were loaded, in the same order.
+    Reshaped {
+        /// The tensor's name in the file.
+        from: String,
+    },
     /// The network has it and the file has not: it keeps its start.
     Missing,
     /// The file has it and the network has not.
@@ -43,7 +48,7 @@ pub struct LoadReport {
 impl LoadReport {
     /// Number of tensors loaded.
     pub fn loaded(&self) -> usize {
-        self.rows.iter().filter(|row| row.status == LoadStatus::Loaded).count()
+        self.rows.iter().filter(|row| row.is_loaded()).count()
     }
 
     /// Whether everything was loaded and nothing left over.
@@ -64,9 +69,14 @@ impl LoadReport {
 }
 
 impl LoadRow {
+    /// Whether the network has the file's numbers now.
+    pub fn is_loaded(&self) -> bool {
+        matches!(self.status, LoadStatus::Loaded | LoadStatus::Reshaped { .. })
+    }
+
     fn fault(&self) -> Option<String> {
         match &self.status {
-            LoadStatus::Loaded => None,
+            LoadStatus::Loaded | LoadStatus::Reshaped { .. } => None,
             LoadStatus::Missing => Some(format!("{} is missing", self.name)),
             LoadStatus::Surplus => Some(format!("{} is surplus", self.name)),
             LoadStatus::ShapeMismatch { expected } => {
@@ -92,6 +102,7 @@ impl fmt::Display for LoadReport {
         for (row, shape) in self.rows.iter().zip(&shapes) {
             let status = match &row.status {
                 LoadStatus::Loaded => "loaded".to_owned(),
+                LoadStatus::Reshaped { from } => format!("reshaped from {from}"),
                 LoadStatus::Missing => "missing, starts anew".to_owned(),
                 LoadStatus::Surplus => "surplus, not used".to_owned(),
                 LoadStatus::ShapeMismatch { expected } => {
@@ -144,8 +155,13 @@ pub fn load_into(
     let mut report = LoadReport::default();
     let mut found = Vec::new();
     for &(name, shape, range, statistic) in &wanted {
-        let tensor = file.get(name);
+        let reshaped = mapping::fully_connected(file, name, shape).filter(|_| file.get(name).is_none());
+        let tensor = file.get(name).or(reshaped);
         let status = match tensor {
+            Some(tensor) if reshaped.is_some() => {
+                found.push((tensor, range.clone(), statistic));
+                LoadStatus::Reshaped { from: tensor.name.clone() }
+            }
             None => LoadStatus::Missing,
             Some(tensor) if tensor.shape != *shape => LoadStatus::ShapeMismatch { expected: shape.clone() },
             Some(tensor) => {
@@ -156,7 +172,12 @@ pub fn load_into(
         let shape = tensor.map_or(shape, |tensor| &tensor.shape).clone();
         report.rows.push(LoadRow { name: name.clone(), shape, status });
     }
-    let surplus = file.tensors.iter().filter(|tensor| !wanted.iter().any(|one| *one.0 == tensor.name));
+    let taken =
+        |tensor: &super::Tensor| found.iter().any(|one: &(&super::Tensor, _, _)| one.0.name == tensor.name);
+    let surplus = file
+        .tensors
+        .iter()
+        .filter(|tensor| !wanted.iter().any(|one| *one.0 == tensor.name) && !taken(tensor));
     report.rows.extend(surplus.map(|tensor| LoadRow {
         name: tensor.name.clone(),
         shape: tensor.shape.clone(),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::bare::spec_of;
-use super::{WeightError, load_into, read};
+use super::{InputOrder, WeightError, load_into, read};
 use crate::{ClassMap, Geometry, ModelCard, ModelSpec, Network, Params, build};
 
 /// A model as its file describes it.
@@ -26,6 +26,8 @@ pub struct Overrides {
     pub geometry: Option<Geometry>,
     /// Names and colours of the classes.
     pub classes: Option<ClassMap>,
+    /// What the first convolution takes, of a file without a description.
+    pub order: Option<InputOrder>,
 }
 
 /// Reads a model from a file of hectare's or from a bare state_dict in a safetensors file.
@@ -43,14 +45,22 @@ pub fn read_model(path: impl AsRef<Path>) -> Result<LoadedModel, WeightError> {
 /// When [`read`] fails, the file describes no model, or its tensors are not that model's.
 pub fn read_model_with(path: impl AsRef<Path>, overrides: &Overrides) -> Result<LoadedModel, WeightError> {
     let path = path.as_ref();
-    let file = read(path)?;
+    let mut file = read(path)?;
     let card_error = |problem: String| WeightError::Card { path: path.to_owned(), problem };
     let mut warnings = Vec::new();
     let mut card = match &file.metadata {
         Some(value) => {
             serde_json::from_value(value.clone()).map_err(|error| card_error(error.to_string()))?
         }
-        None => ModelCard::new(bare_spec(path, &file, overrides, &mut warnings)?),
+        None => {
+            file.order = overrides.order.unwrap_or(file.order);
+            let mut card = ModelCard::new(bare_spec(path, &file, overrides, &mut warnings)?);
+            if let Some(normalisation) = file.own_normalisation() {
+                file.fold_input(&normalisation)?;
+                card.normalisation = normalisation;
+            }
+            card
+        }
     };
     if let Some(geometry) = overrides.geometry {
         card.spec.geometry = geometry;
@@ -78,12 +88,18 @@ fn bare_spec(
     overrides: &Overrides,
     warnings: &mut Vec<String>,
 ) -> Result<ModelSpec, WeightError> {
-    let spec =
+    let mut spec =
         spec_of(file).map_err(|problem| WeightError::UnknownModel { path: path.to_owned(), problem })?;
     let mut assumed =
         format!("{} has no description: taken as {} of {} classes", path.display(), spec.model, spec.classes);
+    if file.is_pytorch_fcn {
+        spec.geometry = Geometry::Long;
+    }
     if !spec.model.is_classifier() && overrides.geometry.is_none() {
-        assumed += ", geometry modern";
+        assumed += &format!(", geometry {}", spec.geometry);
+    }
+    if file.order != InputOrder::Rgb {
+        assumed += &format!(", input {}", file.order);
     }
     warnings.push(assumed);
     Ok(spec)

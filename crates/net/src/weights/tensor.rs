@@ -184,7 +184,8 @@ impl Kind {
         })
     }
 
-    fn size(self) -> usize {
+    /// Bytes of one number.
+    pub fn size(self) -> usize {
         match self {
             Kind::F16 | Kind::Bf16 => 2,
             Kind::F32 => 4,
@@ -192,7 +193,8 @@ impl Kind {
         }
     }
 
-    fn convert(self, bytes: &[u8], values: &mut [f32]) {
+    /// The numbers of `bytes`, as many as `values`.
+    pub fn convert(self, bytes: &[u8], values: &mut [f32]) {
         fn each<const N: usize>(bytes: &[u8], values: &mut [f32], convert: impl Fn([u8; N]) -> f32) {
             for (value, chunk) in values.iter_mut().zip(bytes.as_chunks::<N>().0) {
                 *value = convert(*chunk);

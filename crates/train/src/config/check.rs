@@ -111,6 +111,9 @@ impl TrainConfig {
         if self.partial && self.init.is_none() {
             return self.bad("partial", true, "needs --init FILE");
         }
+        if let Some(order) = self.init_order.filter(|_| self.init.is_none()) {
+            return self.bad("init_order", order, "needs --init FILE");
+        }
         self.check_together()
     }
 

@@ -85,6 +85,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         val: PathBuf::new(),
         out: PathBuf::new(),
         init: None,
+        init_order: None,
         partial: false,
         balance: true,
         class_map: None,

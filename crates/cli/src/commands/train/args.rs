@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Subcommand};
+use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind};
 use hectare_train::{
     ClassWeights, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset, ScheduleKind,
@@ -52,6 +53,10 @@ macro_rules! settings {
             #[arg(long, value_name = "FILE", help_heading = "Data and files")]
             #[serde(skip)]
             pub config: Option<PathBuf>,
+            /// Never download anything.
+            #[arg(long, help_heading = "Data and files")]
+            #[serde(skip)]
+            pub offline: bool,
             $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
         }
     };
@@ -68,9 +73,14 @@ settings! {
     #[arg(long, value_name = "RUN", help_heading = "Data and files")]
     out: PathBuf,
     /// Weights to start from: a file, or a run, whose weights picked on its held-out share (else on validation, else the
-    /// last) are taken. A finer FCN starts from a coarser one.
+    /// last) are taken. A finer FCN starts from a coarser one. `imagenet` is torchvision's VGG16, downloaded once into the
+    /// user's cache (some 530 MB); what it has no weights for starts anew.
     #[arg(long, value_name = "RUN_OR_FILE", help_heading = "Data and files")]
     init: PathBuf,
+    /// What the first convolution of --init takes, where the file does not say: red, green, blue, or, as Caffe's and
+    /// Keras's VGG16 do, blue, green, red of 0 to 255 less their means; that is folded into its weights.
+    #[arg(long, value_name = "ORDER", value_parser = crate::args::input_order(), help_heading = "Data and files")]
+    init_order: InputOrder,
     /// Let --init hold only some of the layers.
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", action = ArgAction::Set, help_heading = "Data and files")]
     partial: bool,
