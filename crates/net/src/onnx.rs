@@ -168,86 +168,36 @@ fn add_nodes(
     let mut values: Vec<String> = Vec::new();
     for (index, node) in network.nodes().iter().enumerate() {
         let inputs: Vec<&str> = node.inputs.iter().map(|&from| values[from].as_str()).collect();
-        let name = node.name.as_str();
         let last = index == network.output() && options.ending == Ending::Logits;
-        let value = if last { OUTPUT } else { name };
+        let value = if last { OUTPUT } else { &node.name };
         let refusal = || OnnxError::Operation { node: node.name.clone(), kind: node.op.kind() };
-        let export = node.op.export().ok_or_else(refusal)?;
-        let with = |parts: &[&str]| -> Vec<String> {
-            let parts = parts.iter().map(|part| format!("{name}.{part}"));
-            inputs[..1].iter().map(|input| (*input).to_owned()).chain(parts).collect()
-        };
-        let weighted = |graph: &mut Graph<'_>, kind: &str, parts: &[&str], attributes: &[Vec<u8>]| {
-            let names = with(parts);
-            let names: Vec<&str> = names.iter().map(String::as_str).collect();
-            graph.node(kind, value, &names, attributes);
-        };
-        let parts = |bias: bool| if bias { &["weight", "bias"][..] } else { &["weight"] };
-        match export {
-            Export::Input => {
-                values.push(normalised(graph, card, options.pixels));
-                continue;
-            }
-            Export::Identity => {
-                let value = inputs[0].to_owned();
-                values.push(value);
-                continue;
-            }
-            Export::Relu => graph.node("Relu", value, &inputs, &[]),
-            Export::Add => graph.node("Add", value, &inputs, &[]),
-            Export::Concat => graph.node("Concat", value, &inputs, &[int("axis", 1)]),
-            Export::Flatten => graph.node("Flatten", value, &inputs, &[int("axis", 1)]),
-            Export::Linear => weighted(graph, "Gemm", parts(true), &[int("transB", 1)]),
-            Export::BatchNorm { epsilon } => {
-                let parts = ["weight", "bias", "running_mean", "running_var"];
-                weighted(graph, "BatchNormalization", &parts, &[float("epsilon", epsilon)]);
-            }
-            Export::Conv { stride, padding: [rows, columns], bias } => {
-                let settings = [
-                    ints("pads", &[rows, columns, rows, columns]),
-                    ints("strides", &stride),
-                    ints("dilations", &[1; 2]),
-                    int("group", 1),
-                ];
-                weighted(graph, "Conv", parts(bias), &settings);
-            }
-            Export::ConvTranspose { stride, padding, bias } => {
-                let settings = [
-                    ints("pads", &[padding; 4]),
-                    ints("strides", &[stride; 2]),
-                    ints("dilations", &[1; 2]),
-                    int("group", 1),
-                ];
-                weighted(graph, "ConvTranspose", parts(bias), &settings);
-            }
-            Export::MaxPool { kernel, stride, padding, ceil } => {
-                let settings = [
-                    ints("kernel_shape", &[kernel; 2]),
-                    ints("strides", &[stride; 2]),
-                    ints("pads", &[padding; 4]),
-                    int("ceil_mode", u64::from(ceil)),
-                ];
-                graph.node("MaxPool", value, &inputs, &settings);
-            }
-            Export::Pad { multiple, misfits, least } => {
+        let value = match node.op.export().ok_or_else(refusal)? {
+            Export::Input => normalised(graph, card, options.pixels),
+            Export::Identity => inputs[0].to_owned(),
+            Export::Pad { misfits: None, least, .. } => {
                 least_side = least;
-                let Some(misfits) = misfits else {
-                    let value = inputs[0].to_owned();
-                    values.push(value);
-                    continue;
-                };
-                let always = misfits == (1..=multiple - 1);
-                pad(
-                    graph,
-                    name,
-                    inputs[0],
-                    multiple,
-                    (!always).then_some([*misfits.start(), *misfits.end()]),
-                );
+                inputs[0].to_owned()
             }
-            Export::Crop { offset } => crop(graph, value, inputs[0], inputs[1], offset),
-        }
-        values.push(value.to_owned());
+            Export::Pad { multiple, misfits: Some(misfits), least } => {
+                least_side = least;
+                let always = misfits == (1..=multiple - 1);
+                let misfits = (!always).then_some([*misfits.start(), *misfits.end()]);
+                pad(graph, value, inputs[0], multiple, misfits);
+                value.to_owned()
+            }
+            Export::Crop { offset } => {
+                crop(graph, value, inputs[0], inputs[1], offset);
+                value.to_owned()
+            }
+            other => {
+                let (kind, parts, attributes) = layer(&other).ok_or_else(refusal)?;
+                let parts: Vec<String> = parts.iter().map(|part| format!("{}.{part}", node.name)).collect();
+                let inputs: Vec<&str> = inputs.into_iter().chain(parts.iter().map(String::as_str)).collect();
+                graph.node(kind, value, &inputs, &attributes);
+                value.to_owned()
+            }
+        };
+        values.push(value);
     }
     let last = values.last().map_or(INPUT, String::as_str);
     match options.ending {
@@ -256,6 +206,45 @@ fn add_nodes(
         Ending::Softmax => graph.node("Softmax", OUTPUT, &[last], &[int("axis", 1)]),
     }
     Ok(least_side)
+}
+
+/// A node's kind, the parameters that follow its inputs, and its attributes.
+type Layer = (&'static str, &'static [&'static str], Vec<Vec<u8>>);
+
+/// The one node that an operation is, if it is one.
+fn layer(export: &Export) -> Option<Layer> {
+    let parts = |bias: bool| if bias { &["weight", "bias"][..] } else { &["weight"] };
+    // Some readers want what is the default too.
+    let window = |pads: [usize; 4], strides: [usize; 2]| {
+        vec![ints("pads", &pads), ints("strides", &strides), ints("dilations", &[1; 2])]
+    };
+    Some(match *export {
+        Export::Relu => ("Relu", &[], Vec::new()),
+        Export::Add => ("Add", &[], Vec::new()),
+        Export::Concat => ("Concat", &[], vec![int("axis", 1)]),
+        Export::Flatten => ("Flatten", &[], vec![int("axis", 1)]),
+        Export::Linear => ("Gemm", parts(true), vec![int("transB", 1)]),
+        Export::BatchNorm { epsilon } => {
+            let parts = &["weight", "bias", "running_mean", "running_var"];
+            ("BatchNormalization", parts, vec![float("epsilon", epsilon)])
+        }
+        Export::Conv { stride, padding: [rows, columns], bias } => {
+            let mut settings = window([rows, columns, rows, columns], stride);
+            settings.push(int("group", 1));
+            ("Conv", parts(bias), settings)
+        }
+        Export::ConvTranspose { stride, padding, bias } => {
+            let mut settings = window([padding; 4], [stride; 2]);
+            settings.push(int("group", 1));
+            ("ConvTranspose", parts(bias), settings)
+        }
+        Export::MaxPool { kernel, stride, padding, ceil } => {
+            let mut settings = window([padding; 4], [stride; 2]);
+            settings.extend([ints("kernel_shape", &[kernel; 2]), int("ceil_mode", u64::from(ceil))]);
+            ("MaxPool", &[], settings)
+        }
+        Export::Input | Export::Identity | Export::Pad { .. } | Export::Crop { .. } => return None,
+    })
 }
 
 /// The value that the network takes, made of the graph's input.
