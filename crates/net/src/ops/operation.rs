@@ -86,29 +86,29 @@ pub enum Export {
     Concat,
     /// A map as a vector, in the order C, H, W.
     Flatten,
-    /// The product with `weight` [K, C], plus `bias` [K].
+    /// The product with `weight`, `[K, C]`, plus `bias`, `[K]`.
     Linear,
     /// Normalisation by the running statistics.
     BatchNorm {
         /// Added to the variance.
         epsilon: f32,
     },
-    /// Convolution with `weight` [K, C, kh, kw].
+    /// Convolution with `weight`, `[K, C, kh, kw]`.
     Conv {
         /// Distances between windows, rows and columns.
         stride: [usize; 2],
         /// Zeros around the map: rows above and below, columns left and right.
         padding: [usize; 2],
-        /// Whether there is a `bias` [K].
+        /// Whether there is a `bias`, `[K]`.
         bias: bool,
     },
-    /// Transposed convolution with `weight` [C, K, k, k].
+    /// Transposed convolution with `weight`, `[C, K, k, k]`.
     ConvTranspose {
         /// How many times as large the result is.
         stride: usize,
         /// Rows and columns cut off at each side.
         padding: usize,
-        /// Whether there is a `bias` [K].
+        /// Whether there is a `bias`, `[K]`.
         bias: bool,
     },
     /// The maxima of windows.
