@@ -2,10 +2,15 @@
 """Writes small files of every kind into corpus/, for the fuzzers to start from. Standard library only; the JPEG
 files are the project's own test pictures. Nothing comes from elsewhere."""
 
+import io
 import json
 import pathlib
+import pickle
 import shutil
 import struct
+import sys
+import types
+import zipfile
 import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -52,6 +57,62 @@ def vgg16():
         named += [(f"features.{node}.weight", [outputs, channels, 3, 3]), (f"features.{node}.bias", [outputs])]
         channels = outputs
     return named + [("fc.0.weight", [2, 8]), ("fc.0.bias", [2])]
+
+
+class Storage:
+    """Stands for a storage that lies in a file of its own."""
+
+    def __init__(self, key, count):
+        self.key, self.count = key, count
+
+
+class FloatStorage:
+    """Pickled by name only."""
+
+
+class Tensor:
+    def __init__(self, key, shape):
+        self.key, self.shape = key, shape
+
+    def __reduce__(self):
+        count, strides = 1, []
+        for side in reversed(self.shape):
+            strides.insert(0, count)
+            count *= side
+        arguments = (Storage(self.key, count), 0, tuple(self.shape), tuple(strides), False, {})
+        return sys.modules["torch._utils"]._rebuild_tensor_v2, arguments
+
+
+def _rebuild_tensor_v2():
+    """Pickled by name only."""
+
+
+class Pickler(pickle.Pickler):
+    def persistent_id(self, thing):
+        if isinstance(thing, Storage):
+            return ("storage", FloatStorage, thing.key, "cpu", thing.count)
+        return None
+
+
+def pth(named):
+    """A zip archive as torch.save writes it, of f32 numbers 0.5."""
+    for module, thing in [("torch", FloatStorage), ("torch._utils", _rebuild_tensor_v2)]:
+        sys.modules[module] = types.ModuleType(module)
+        thing.__module__, thing.__qualname__ = module, thing.__name__
+        setattr(sys.modules[module], thing.__name__, thing)
+    sys.modules["torch"]._utils = sys.modules["torch._utils"]
+    text = io.BytesIO()
+    Pickler(text, protocol=2).dump({name: Tensor(str(i), shape) for i, (name, shape) in enumerate(named)})
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as files:
+        files.writestr("archive/data.pkl", text.getvalue())
+        for i, (_, shape) in enumerate(named):
+            count = 1
+            for side in shape:
+                count *= side
+            files.writestr(f"archive/data/{i}", struct.pack("<f", 0.5) * count)
+        files.writestr("archive/version", "3\n")
+    return archive.getvalue()
 
 
 def main():
@@ -104,6 +165,9 @@ def main():
     save("weights", "card", tensors(vgg16(), card))
     save("weights", "bare", tensors(vgg16()))
     save("weights", "tiny", tensors([("a", [2]), ("b", [1, 1])]))
+
+    save("pth", "tiny", pth([("a", [2]), ("b", [1, 1])]))
+    save("pth", "vgg16", pth(vgg16()))
 
     save("settings", "classify", "epochs = 3\nlr = 0.001\nclass_weights = [1, 2]\nhead = 'hidden512'\n")
     save("settings", "segment", "model = 'fcn8s'\nhours = 2\nscale = [0.5, 2]\nloss = 'ce+lovasz@0.8'\n"

@@ -11,7 +11,8 @@ static PICTURES: Once = Once::new();
 fuzz_target!(|bytes: &[u8]| {
     PICTURES.call_once(|| {
         for name in ["a.png", "b.png", "a_mask.png", "b_mask.png"] {
-            write_png(&Image::black(2, 2), &hectare_fuzz::folder().join(name)).expect("memory can be written");
+            write_png(&Image::black(2, 2), &hectare_fuzz::folder().join(name))
+                .expect("memory can be written");
         }
     });
     let list = hectare_fuzz::file("list.csv", bytes);

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use hectare_net::weights;
+
 /// A folder of this process, in memory where the system has such a place.
 pub fn folder() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
@@ -47,4 +49,22 @@ fn crc32(bytes: &[u8]) -> u32 {
         }
     }
     !crc
+}
+
+/// Reads `bytes` as a weight file and as a model: no number that is read is NaN or infinite, and no more memory is
+/// asked for than the file has bytes (numbers of 2 bytes become numbers of 4).
+pub fn read_weights(name: &str, bytes: &[u8]) {
+    let path = file(name, bytes);
+    if let Ok(file) = weights::read(&path) {
+        for tensor in &file.tensors {
+            if let Ok(values) = tensor.values() {
+                assert!(values.len() <= bytes.len() && values.iter().all(|value| value.is_finite()));
+            }
+        }
+    }
+    if let Ok(model) = weights::read_model(&path) {
+        assert!(model.params.values.len() <= bytes.len());
+        assert!(model.card.check().is_ok());
+        assert_eq!(model.card.classes.len(), model.card.spec.classes);
+    }
 }
