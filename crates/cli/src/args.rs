@@ -161,6 +161,13 @@ pub struct DataCheckArgs {
     /// Class names and colours: class_dict.csv or a TOML file [default: the course's palette].
     #[arg(long, value_name = "FILE")]
     pub class_map: Option<PathBuf>,
+    /// A second set to look at and to compare with, as validation with training: pictures that are in both, classes
+    /// that only one has.
+    #[arg(long, value_name = "DIR")]
+    pub against: Option<PathBuf>,
+    /// Write the files to leave out because of their faults, one path a line, for `train --exclude`.
+    #[arg(long, value_name = "FILE")]
+    pub quarantine: Option<PathBuf>,
     /// Print one JSON document.
     #[arg(long)]
     pub json: bool,

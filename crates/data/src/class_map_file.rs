@@ -18,7 +18,6 @@ use std::path::Path;
 use hectare_net::{Class, ClassMap};
 use serde::{Deserialize, Serialize};
 
-use crate::image_file::read_bytes;
 use crate::{DataError, csv};
 
 /// Most classes of a map: the id 255 is [`UNLABELLED`](crate::UNLABELLED).
@@ -80,8 +79,7 @@ pub fn to_toml(map: &ClassMap) -> String {
 }
 
 fn read_toml(path: &Path) -> Result<ClassMap, DataError> {
-    let text = String::from_utf8(read_bytes(path)?);
-    let text = text.map_err(|_| DataError::line(path, 0, "not a text file in UTF-8"))?;
+    let text = csv::read_text(path)?;
     let parsed: TomlMap = toml::from_str(&text).map_err(|e| {
         let line = e.span().map_or(0, |s| 1 + text.bytes().take(s.start).filter(|&b| b == b'\n').count());
         DataError::line(path, line, e.message().trim())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::files::{entries, file_name, is_picture, stem};
-use crate::{DataError, csv};
+use crate::{DataError, Exclusion, csv};
 
 /// One picture and its class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,18 +55,30 @@ impl ClassificationSet {
     /// # Errors
     /// Also [`DataError::UnknownClass`] for a picture of a class that is not among `names`.
     pub fn open_as(path: &Path, names: Option<&[String]>) -> Result<ClassificationSet, DataError> {
+        ClassificationSet::open_without(path, names, &Exclusion::default())
+    }
+
+    /// As [`open_as`](Self::open_as), without the pictures of a list. A class whose pictures are all on it stays
+    /// a class.
+    ///
+    /// # Errors
+    /// As [`open_as`](Self::open_as).
+    pub fn open_without(
+        path: &Path,
+        names: Option<&[String]>,
+        exclusion: &Exclusion,
+    ) -> Result<ClassificationSet, DataError> {
         if !path.exists() {
             return Err(DataError::NotFound { path: path.into() });
         }
-        let told = if path.is_dir() { read_folder(path)? } else { read_list(path)? };
+        let mut told = if path.is_dir() { read_folder(path)? } else { read_list(path)? };
+        let found = names.is_none().then(|| collect_names(&told));
+        told.retain(|(picture, _)| !exclusion.holds(picture));
         if told.is_empty() {
             let expected = "files like 12_345.png, a folder of pictures per class, or a CSV list".into();
             return Err(DataError::Empty { path: path.into(), expected });
         }
-        let class_names = match names {
-            Some(names) => names.to_vec(),
-            None => collect_names(&told),
-        };
+        let class_names = found.or_else(|| names.map(<[String]>::to_vec)).unwrap_or_default();
         let index: std::collections::HashMap<&str, u16> =
             class_names.iter().enumerate().map(|(i, n)| (n.as_str(), i as u16)).collect();
         let unknown = |path: &Path, class: String| DataError::UnknownClass {

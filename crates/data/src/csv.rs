@@ -3,14 +3,22 @@
 use std::path::Path;
 
 use crate::DataError;
-use crate::image_file::read_bytes;
+use crate::image_file::read_up_to;
+
+/// Most bytes of a list or class map.
+pub(crate) const LONGEST_TEXT: u64 = 64 << 20;
+
+/// A text file, whole, as UTF-8 without a byte order mark.
+pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
+    let text = String::from_utf8(read_up_to(path, LONGEST_TEXT)?);
+    let text = text.map_err(|_| DataError::line(path, 0, "not a text file in UTF-8"))?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
+}
 
 /// Non-empty lines of a CSV file: (line number from 1, fields without surrounding blanks). Lines that begin
 /// with `#` are comments.
 pub(crate) fn read(path: &Path) -> Result<Vec<(usize, Vec<String>)>, DataError> {
-    let bytes = read_bytes(path)?;
-    let text = String::from_utf8(bytes).map_err(|_| DataError::line(path, 0, "not a text file in UTF-8"))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let text = read_text(path)?;
     let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty() && !l.starts_with('#'));
     lines
         .map(|(i, line)| match fields(line) {

@@ -19,7 +19,19 @@ pub enum DataError {
         /// The system's words.
         reason: String,
     },
-    /// A picture that does not decode: truncated, damaged or of a kind that is not supported.
+    /// A picture whose file ends before its pixels do.
+    Truncated {
+        /// The picture.
+        path: PathBuf,
+    },
+    /// A file with more bytes than its kind may have.
+    LongFile {
+        /// The file.
+        path: PathBuf,
+        /// Most bytes that it may have.
+        limit: u64,
+    },
+    /// A picture that does not decode: damaged or of a kind that is not supported.
     Decode {
         /// The picture.
         path: PathBuf,
@@ -153,6 +165,12 @@ impl fmt::Display for DataError {
         match self {
             DataError::NotFound { path } => write!(f, "{} is not there", path.display()),
             DataError::Io { path, reason } => write!(f, "{}: {reason}", path.display()),
+            DataError::Truncated { path } => {
+                write!(f, "{} does not decode: the file is truncated", path.display())
+            }
+            DataError::LongFile { path, limit } => {
+                write!(f, "{} is longer than the limit of {} MiB", path.display(), limit >> 20)
+            }
             DataError::Decode { path, reason } => write!(f, "{} does not decode: {reason}", path.display()),
             DataError::TooLarge { path, width, height } => write!(
                 f,

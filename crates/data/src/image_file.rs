@@ -1,5 +1,7 @@
 //! Pictures on disk: PNG and JPEG to [`Image`], and back to PNG.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use crate::files::write_atomic;
@@ -38,8 +40,25 @@ pub(crate) fn sniff(path: &Path, bytes: &[u8]) -> Result<Format, DataError> {
     }
 }
 
+/// Most bytes of a picture's file: more than [`MAX_PIXELS`] need in any format.
+const LONGEST_PICTURE: u64 = 2 << 30;
+
+/// A picture's file, whole.
 pub(crate) fn read_bytes(path: &Path) -> Result<Vec<u8>, DataError> {
-    std::fs::read(path).map_err(|e| DataError::io(path, &e))
+    read_up_to(path, LONGEST_PICTURE)
+}
+
+/// A file, whole, if it has at most `limit` bytes: a device without an end cannot take all memory.
+pub(crate) fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
+    let fail = |e| DataError::io(path, &e);
+    let file = File::open(path).map_err(fail)?;
+    let length = file.metadata().map_err(fail)?.len();
+    let mut bytes = Vec::with_capacity(length.min(limit) as usize);
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(fail)?;
+    if bytes.len() as u64 > limit {
+        return Err(DataError::LongFile { path: path.into(), limit });
+    }
+    Ok(bytes)
 }
 
 /// Reads a PNG or JPEG picture as RGB.

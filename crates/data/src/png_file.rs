@@ -5,6 +5,7 @@ use std::path::Path;
 
 use png::{BitDepth, ColorType, Transformations};
 
+use crate::header::Header;
 use crate::image_file::check_size;
 use crate::{DataError, Image};
 
@@ -35,7 +36,7 @@ pub(crate) enum Kind {
 /// Width and height of a PNG file, from its header.
 pub(crate) fn size(path: &Path, bytes: &[u8]) -> Result<[usize; 2], DataError> {
     let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    let header = decoder.read_header_info().map_err(|e| DataError::decode(path, e))?;
+    let header = decoder.read_header_info().map_err(|e| fault(path, e))?;
     let size = [header.width as usize, header.height as usize];
     check_size(path, size[0], size[1])?;
     Ok(size)
@@ -43,20 +44,7 @@ pub(crate) fn size(path: &Path, bytes: &[u8]) -> Result<[usize; 2], DataError> {
 
 /// Decodes a PNG file. A file that ends early or fails a checksum is an error.
 pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Raw, DataError> {
-    let fail = |e: png::DecodingError| DataError::decode(path, e);
-    let mut decoder = png::Decoder::new(Cursor::new(bytes));
-    decoder.ignore_checksums(false);
-    let header = decoder.read_header_info().map_err(fail)?;
-    let (width, height) = (header.width as usize, header.height as usize);
-    check_size(path, width, height)?;
-    decoder.set_transformations(Transformations::STRIP_16);
-    let mut reader = decoder.read_info().map_err(fail)?;
-    let palette = reader.info().palette.as_ref().map(|p| p.to_vec());
-    let too_large = || DataError::TooLarge { path: path.into(), width, height };
-    let mut data = vec![0; reader.output_buffer_size().ok_or_else(too_large)?];
-    let frame = reader.next_frame(&mut data).map_err(fail)?;
-    reader.finish().map_err(fail)?;
-    data.truncate(frame.buffer_size());
+    let Decoded { width, height, palette, frame, data } = decode(path, bytes, Transformations::STRIP_16)?;
     let bits: u8 = match frame.bit_depth {
         BitDepth::One => 1,
         BitDepth::Two => 2,
@@ -81,6 +69,61 @@ pub(crate) fn read(path: &Path, bytes: &[u8]) -> Result<Raw, DataError> {
         }
     };
     Ok(Raw { width, height, kind, samples })
+}
+
+/// The values of a grey PNG file of 16 bits, with or without alpha; `None` for one of another kind.
+pub(crate) fn read_wide_grey(path: &Path, bytes: &[u8]) -> Result<Option<Vec<u16>>, DataError> {
+    let header = Header::of(bytes);
+    if header.bits != 16 || header.channels != 1 {
+        return Ok(None);
+    }
+    let Decoded { frame, data, .. } = decode(path, bytes, Transformations::IDENTITY)?;
+    let values = data.as_chunks::<2>().0.iter().map(|v| u16::from_be_bytes(*v));
+    Ok(Some(values.step_by(frame.color_type.samples()).collect()))
+}
+
+/// The most bytes that one byte of deflate data can stand for: 258 from two bits.
+const DEFLATE_RATIO: usize = 1032;
+
+/// What the decoder makes of a file.
+struct Decoded {
+    width: usize,
+    height: usize,
+    palette: Option<Vec<u8>>,
+    frame: png::OutputInfo,
+    data: Vec<u8>,
+}
+
+fn decode(path: &Path, bytes: &[u8], transformations: Transformations) -> Result<Decoded, DataError> {
+    let fail = |e: png::DecodingError| fault(path, e);
+    let mut decoder = png::Decoder::new(Cursor::new(bytes));
+    decoder.ignore_checksums(false);
+    let header = decoder.read_header_info().map_err(fail)?;
+    let (width, height) = (header.width as usize, header.height as usize);
+    check_size(path, width, height)?;
+    decoder.set_transformations(transformations);
+    let mut reader = decoder.read_info().map_err(fail)?;
+    let palette = reader.info().palette.as_ref().map(|p| p.to_vec());
+    let size = reader.output_buffer_size();
+    let size = size.ok_or_else(|| DataError::TooLarge { path: path.into(), width, height })?;
+    // A file that cannot hold as many pixels is cut off: do not ask for their memory.
+    if size / DEFLATE_RATIO > bytes.len() {
+        return Err(DataError::Truncated { path: path.into() });
+    }
+    let mut data = vec![0; size];
+    let frame = reader.next_frame(&mut data).map_err(fail)?;
+    reader.finish().map_err(fail)?;
+    data.truncate(frame.buffer_size());
+    Ok(Decoded { width, height, palette, frame, data })
+}
+
+fn fault(path: &Path, error: png::DecodingError) -> DataError {
+    match error {
+        png::DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
+            DataError::Truncated { path: path.into() }
+        }
+        error => DataError::decode(path, error),
+    }
 }
 
 /// Samples of 1, 2 or 4 bits, one byte each; rows begin on a byte.

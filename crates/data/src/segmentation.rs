@@ -1,11 +1,12 @@
 //! Data sets of one class per pixel: pairs of a picture and a mask.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use crate::classification::is_header;
 use crate::files::{entries, file_name, is_picture, stem};
-use crate::{DataError, csv, output_stem};
+use crate::{DataError, Exclusion, csv, output_stem};
 
 /// A picture and its mask.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub struct SegmentationSet {
     pub orphans: Vec<PathBuf>,
 }
 
+/// Two pictures, or two masks, of one stem.
+pub(crate) struct Clash {
+    pub stem: String,
+    pub first: PathBuf,
+    pub second: PathBuf,
+}
+
 impl SegmentationSet {
     /// Opens a data set in one of its layouts:
     ///
@@ -39,19 +47,41 @@ impl SegmentationSet {
     /// # Errors
     /// A path that is not there, no pair at all, two pictures or two masks of one stem.
     pub fn open(path: &Path) -> Result<SegmentationSet, DataError> {
+        SegmentationSet::open_without(path, &Exclusion::default())
+    }
+
+    /// As [`open`](Self::open), without the files of a list: a pair goes when either of its files is on it.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_without(path: &Path, exclusion: &Exclusion) -> Result<SegmentationSet, DataError> {
+        let (set, clashes) = SegmentationSet::survey(path, exclusion)?;
+        match clashes.into_iter().next() {
+            Some(Clash { stem, first, second }) => Err(DataError::DuplicateStem { stem, first, second }),
+            None => Ok(set),
+        }
+    }
+
+    /// The set, of files of one stem only the first, and the others.
+    pub(crate) fn survey(
+        path: &Path,
+        exclusion: &Exclusion,
+    ) -> Result<(SegmentationSet, Vec<Clash>), DataError> {
         if !path.exists() {
             return Err(DataError::NotFound { path: path.into() });
         }
-        let set = if !path.is_dir() {
-            read_list(path)?
+        let (set, clashes) = if !path.is_dir() {
+            read_list(path, exclusion)?
         } else {
+            let kept =
+                |files: Vec<PathBuf>| files.into_iter().filter(|f| !exclusion.holds(f)).collect::<Vec<_>>();
             let (files, folders) = entries(path)?;
             let find = |name: &str| folders.iter().find(|f| file_name(f).eq_ignore_ascii_case(name));
             match (find("images"), find("masks")) {
-                (Some(images), Some(masks)) => pair(path, entries(images)?.0, entries(masks)?.0)?,
+                (Some(images), Some(masks)) => pair(path, kept(entries(images)?.0), kept(entries(masks)?.0)),
                 _ => {
-                    let (masks, images) = files.into_iter().partition(|f| stem(f).ends_with("_mask"));
-                    pair(path, images, masks)?
+                    let (masks, images) = kept(files).into_iter().partition(|f| stem(f).ends_with("_mask"));
+                    pair(path, images, masks)
                 }
             }
         };
@@ -59,7 +89,7 @@ impl SegmentationSet {
             let expected = "pairs like 0010_sat.jpg + 0010_mask.png, or folders images/ and masks/".into();
             return Err(DataError::Empty { path: path.into(), expected });
         }
-        Ok(set)
+        Ok((set, clashes))
     }
 }
 
@@ -71,21 +101,28 @@ fn mask_stem(path: &Path) -> String {
     }
 }
 
-/// Files by stem; two of one stem are an error.
-fn by_stem(files: Vec<PathBuf>, stem: fn(&Path) -> String) -> Result<BTreeMap<String, PathBuf>, DataError> {
-    let mut map = BTreeMap::new();
+/// Files by stem; of one stem the first, the others go to `clashes`.
+fn by_stem(
+    files: Vec<PathBuf>,
+    stem: fn(&Path) -> String,
+    clashes: &mut Vec<Clash>,
+) -> BTreeMap<String, PathBuf> {
+    let mut map: BTreeMap<String, PathBuf> = BTreeMap::new();
     for file in files.into_iter().filter(|f| is_picture(f)) {
-        let stem = stem(&file);
-        if let Some(first) = map.insert(stem.clone(), file.clone()) {
-            return Err(DataError::DuplicateStem { stem, first, second: file });
+        match map.entry(stem(&file)) {
+            Entry::Vacant(place) => drop(place.insert(file)),
+            Entry::Occupied(place) => {
+                clashes.push(Clash { stem: place.key().clone(), first: place.get().clone(), second: file });
+            }
         }
     }
-    Ok(map)
+    map
 }
 
-fn pair(root: &Path, images: Vec<PathBuf>, masks: Vec<PathBuf>) -> Result<SegmentationSet, DataError> {
-    let images = by_stem(images, output_stem)?;
-    let mut masks = by_stem(masks, mask_stem)?;
+fn pair(root: &Path, images: Vec<PathBuf>, masks: Vec<PathBuf>) -> (SegmentationSet, Vec<Clash>) {
+    let mut clashes = Vec::new();
+    let images = by_stem(images, output_stem, &mut clashes);
+    let mut masks = by_stem(masks, mask_stem, &mut clashes);
     let mut samples = Vec::with_capacity(images.len());
     let mut orphans = Vec::new();
     for (stem, image) in images {
@@ -96,12 +133,13 @@ fn pair(root: &Path, images: Vec<PathBuf>, masks: Vec<PathBuf>) -> Result<Segmen
     }
     orphans.extend(masks.into_values());
     orphans.sort();
-    Ok(SegmentationSet { root: root.into(), samples, orphans })
+    (SegmentationSet { root: root.into(), samples, orphans }, clashes)
 }
 
-fn read_list(path: &Path) -> Result<SegmentationSet, DataError> {
+fn read_list(path: &Path, exclusion: &Exclusion) -> Result<(SegmentationSet, Vec<Clash>), DataError> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let mut seen: BTreeMap<String, SegSample> = BTreeMap::new();
+    let mut clashes = Vec::new();
     for (i, (line, fields)) in csv::read(path)?.into_iter().enumerate() {
         if i == 0 && is_header(&fields) {
             continue;
@@ -111,15 +149,24 @@ fn read_list(path: &Path) -> Result<SegmentationSet, DataError> {
             return Err(DataError::line(path, line, reason));
         };
         let (image, mask) = (folder.join(image), folder.join(mask));
+        if exclusion.holds(&image) || exclusion.holds(&mask) {
+            continue;
+        }
         if let Some(missing) = [&image, &mask].into_iter().find(|f| !f.is_file()) {
             return Err(DataError::line(path, line, format!("{} is not there", missing.display())));
         }
         let stem = output_stem(&image);
-        let sample = SegSample { stem: stem.clone(), image: image.clone(), mask };
-        if let Some(first) = seen.insert(stem.clone(), sample) {
-            return Err(DataError::DuplicateStem { stem, first: first.image, second: image });
+        match seen.entry(stem) {
+            Entry::Vacant(place) => {
+                let stem = place.key().clone();
+                place.insert(SegSample { stem, image, mask });
+            }
+            Entry::Occupied(place) => {
+                let first = place.get().image.clone();
+                clashes.push(Clash { stem: place.key().clone(), first, second: image });
+            }
         }
     }
     let samples = seen.into_values().collect();
-    Ok(SegmentationSet { root: path.into(), samples, orphans: Vec::new() })
+    Ok((SegmentationSet { root: path.into(), samples, orphans: Vec::new() }, clashes))
 }

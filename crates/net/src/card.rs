@@ -13,6 +13,9 @@ pub struct Normalisation {
     pub std: Vec<f32>,
 }
 
+/// Most rows or columns that a card may want images scaled to.
+pub const LONGEST_SIDE: usize = 1 << 14;
+
 impl Default for Normalisation {
     /// ImageNet's, for RGB.
     fn default() -> Self {
@@ -61,9 +64,29 @@ impl ModelCard {
     /// The card in a metadata value.
     ///
     /// # Errors
-    /// Says which field is missing or of the wrong kind.
+    /// Says which field is missing, of the wrong kind or out of range (as [`ModelCard::check`]).
     pub fn from_json(text: &str) -> Result<ModelCard, serde_json::Error> {
-        serde_json::from_str(text)
+        let card: ModelCard = serde_json::from_str(text)?;
+        card.check().map(|()| card).map_err(serde::de::Error::custom)
+    }
+
+    /// Checks a card from a file of unknown origin: classes that agree with themselves, a normalisation that gives
+    /// numbers, sizes from 1 to [`LONGEST_SIDE`]. What the network itself allows, [`crate::build`] says.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        self.classes.check()?;
+        let Normalisation { mean, std } = &self.normalisation;
+        if !mean.iter().all(|m| m.is_finite()) || !std.iter().all(|s| s.is_finite() && *s > 0.0) {
+            return Err("the normalisation needs finite means and standard deviations above 0".into());
+        }
+        if let Some(size) = self.resize
+            && size.iter().any(|side| !(1..=LONGEST_SIDE).contains(side))
+        {
+            return Err(format!("images cannot be scaled to {size:?}"));
+        }
+        Ok(())
     }
 }
 
@@ -81,5 +104,25 @@ mod tests {
         let places: Vec<_> = keys.iter().map(|key| json.find(key).expect(key)).collect();
         assert!(places.is_sorted(), "{json}");
         assert!(json.contains("\"mean\":[0.485,0.456,0.406]"), "{json}");
+    }
+
+    #[test]
+    fn cards_that_cannot_be_are_refused() {
+        let good = ModelCard::new(ModelSpec::new(ModelKind::Fcn8s));
+        let refused = |change: &dyn Fn(&mut ModelCard), word: &str| {
+            let mut card = good.clone();
+            change(&mut card);
+            let problem = card.check().unwrap_err();
+            assert!(problem.contains(word), "{problem}");
+            // JSON has no NaN, so that a card that holds one fails on its way.
+            assert!(ModelCard::from_json(&card.to_json()).is_err());
+        };
+        refused(&|card| card.classes.classes[2].id = 9, "place 2 has the id 9");
+        refused(&|card| card.classes.aliases[0].1 = 7, "class 7");
+        refused(&|card| card.classes.classes.iter_mut().for_each(|c| c.ignored = true), "not ignored");
+        refused(&|card| card.normalisation.std[1] = 0.0, "above 0");
+        refused(&|card| card.normalisation.mean[0] = f32::NAN, "finite");
+        refused(&|card| card.resize = Some([0, 9]), "[0, 9]");
+        refused(&|card| card.resize = Some([9, LONGEST_SIDE + 1]), "scaled");
     }
 }

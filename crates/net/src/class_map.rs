@@ -64,6 +64,26 @@ impl ClassMap {
         if segmentation && count == 7 { ClassMap::course() } else { ClassMap::numbered(count) }
     }
 
+    /// Checks a map from a file of unknown origin: ids are positions, aliases belong to a class, and one class at
+    /// least is not ignored.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn check(&self) -> Result<(), String> {
+        if let Some((at, class)) =
+            self.classes.iter().enumerate().find(|(at, class)| usize::from(class.id) != *at)
+        {
+            return Err(format!("class {} at place {at} has the id {}", class.name, class.id));
+        }
+        if let Some((_, id)) = self.aliases.iter().find(|(_, id)| usize::from(*id) >= self.classes.len()) {
+            return Err(format!("a colour stands for class {id}, which is not there"));
+        }
+        if self.classes.iter().all(|class| class.ignored) {
+            return Err("there is no class that is not ignored".into());
+        }
+        Ok(())
+    }
+
     /// Number of classes.
     pub fn len(&self) -> usize {
         self.classes.len()

@@ -192,3 +192,32 @@ fn a_wrong_card_is_refused() {
     write(&path, &card, &params).unwrap();
     assert!(matches!(read_model(&path), Err(WeightError::Card { .. })));
 }
+
+/// A description may claim a network of terabytes: the file's own tensors say how much memory there is to ask for.
+#[test]
+fn a_description_that_claims_too_much_costs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    saved(&path, &small(ModelKind::Fcn8s), 1);
+    let bytes = fs::read(&path).unwrap();
+    let len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + len]).unwrap();
+    let text = header["__metadata__"]["hectare"].as_str().unwrap().to_owned();
+    let mut with = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut card: serde_json::Value = serde_json::from_str(&text).unwrap();
+        change(&mut card);
+        header["__metadata__"]["hectare"] = card.to_string().into();
+        replace_header(&path, &header.to_string(), &bytes[8 + len..]);
+        read_model(&path).unwrap_err()
+    };
+    // 8 x 65536 channels: the second hidden layer alone would take a terabyte.
+    let error = with(&|card| {
+        card["spec"]["width"] = 8.0.into();
+        card["spec"]["head_width"] = 65536.into();
+    });
+    assert!(matches!(error, WeightError::Mismatch { .. }), "{error}");
+    let error = with(&|card| card["spec"]["width"] = 1e300.into());
+    assert!(matches!(error, WeightError::Net { .. }), "{error}");
+    let error = with(&|card| card["classes"]["classes"][3]["id"] = 200.into());
+    assert!(error.to_string().contains("has the id 200"), "{error}");
+}

@@ -51,6 +51,8 @@ pub struct TrainConfig {
     pub balance: bool,
     /// File with the class names and colours (CSV or TOML); the course's map or the one of `init` otherwise.
     pub class_map: Option<PathBuf>,
+    /// List of files that both sets are opened without: one path a line, relative to the list.
+    pub exclude: Option<PathBuf>,
     /// Names or ids of classes left out of the loss and never predicted.
     pub ignore: Vec<String>,
     /// Factor on the number of channels.

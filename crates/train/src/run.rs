@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use hectare_data::Exclusion;
 use hectare_data::class_map_file::to_toml;
 use hectare_kernels::Isa;
 use hectare_kernels::threads::{Pool, current_threads};
@@ -52,7 +53,7 @@ pub fn train(mut config: TrainConfig, observer: &dyn Observer) -> Result<RunSumm
     let begun = Instant::now();
     for path in [Some(&mut config.train), Some(&mut config.val), Some(&mut config.out)]
         .into_iter()
-        .chain([config.init.as_mut(), config.class_map.as_mut()])
+        .chain([config.init.as_mut(), config.class_map.as_mut(), config.exclude.as_mut()])
         .flatten()
     {
         // The run may be resumed from another folder.
@@ -68,6 +69,11 @@ pub fn train(mut config: TrainConfig, observer: &dyn Observer) -> Result<RunSumm
             folder.sweep()?;
             files::write(&folder.classes(), to_toml(&setup.card.classes))?;
             files::write(&folder.env(), environment())?;
+            if let Some(list) = &config.exclude {
+                // The list may change; the run may not.
+                let list = Exclusion::read(list).map_err(TrainError::data)?;
+                files::write(&folder.excluded(), list.to_text())?;
+            }
             files::write(&folder.config(), config.to_toml())?;
             let log = MetricsLog::new(Columns::of(&config));
             log.write(&folder)?;
@@ -94,6 +100,7 @@ pub fn resume(
     let (folder, mut config) = RunFolder::open(root)?;
     config.out = root.to_path_buf();
     config.threads = threads.or(config.threads);
+    config.exclude = config.exclude.map(|_| folder.excluded());
     if let Some(header) = checkpoint::peek(&folder)?
         && header.epoch >= config.epochs
     {

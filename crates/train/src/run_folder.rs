@@ -114,6 +114,11 @@ impl RunFolder {
         self.root.join("classes.toml")
     }
 
+    /// The files that both sets are opened without.
+    pub fn excluded(&self) -> PathBuf {
+        self.root.join("excluded.txt")
+    }
+
     /// One row per epoch, for people and spreadsheets.
     pub fn metrics_csv(&self) -> PathBuf {
         self.root.join("metrics.csv")

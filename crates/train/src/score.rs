@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
+use hectare_data::image_size;
 use hectare_net::ClassMap;
 use serde::Serialize;
 
@@ -161,6 +162,8 @@ const CLASS_OF_CODE: [u8; 8] = [6, 4, 3, 0, 6, 2, 1, 5];
 /// Reads a mask as the grader does; 8-bit grey whose values are all class ids is taken as ids.
 fn read(path: &Path) -> Result<Ids, TrainError> {
     let broken = |error: png::DecodingError| TrainError::Input(format!("{}: {error}", path.display()));
+    // Refuses more pixels than there may be, before anything is allocated for them.
+    image_size(path).map_err(TrainError::data)?;
     let file = File::open(path).map_err(|cause| TrainError::io("cannot read", path, cause))?;
     let mut decoder = png::Decoder::new(BufReader::new(file));
     decoder.set_transformations(png::Transformations::EXPAND | png::Transformations::STRIP_16);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use hectare_data::verify::{Known, verify_classification, verify_segmentation};
 use hectare_data::{
-    Augment, ClassSample, ClassificationSet, ClassificationSource, CropRule, Jitter, SampleSource, SegSample,
-    SegmentationSet, SegmentationSource,
+    Augment, ClassSample, ClassificationSet, ClassificationSource, CropRule, Exclusion, Jitter, SampleSource,
+    SegSample, SegmentationSet, SegmentationSource,
 };
 use hectare_net::{ClassMap, ModelCard};
 use sha2::{Digest, Sha256};
@@ -62,11 +62,17 @@ pub(crate) struct Facts {
 }
 
 impl Sets {
-    /// Opens the sets of a classification run; class names come from `names` or else the training set.
-    pub fn open_classification(config: &TrainConfig, names: Option<&[String]>) -> Result<Sets, TrainError> {
-        let mut train = ClassificationSet::open_as(&config.train, names).map_err(TrainError::data)?;
-        let mut val =
-            ClassificationSet::open_as(&config.val, Some(&train.class_names)).map_err(TrainError::data)?;
+    /// Opens the sets of a classification run without what is excluded; class names come from `names` or else the
+    /// training set.
+    pub fn open_classification(
+        config: &TrainConfig,
+        names: Option<&[String]>,
+        excluded: &Exclusion,
+    ) -> Result<Sets, TrainError> {
+        let open =
+            |path, names| ClassificationSet::open_without(path, names, excluded).map_err(TrainError::data);
+        let mut train = open(&config.train, names)?;
+        let mut val = open(&config.val, Some(&train.class_names))?;
         train.samples.truncate(config.limit.unwrap_or(usize::MAX));
         val.samples.truncate(config.validation_limit().unwrap_or(usize::MAX));
         for set in [&train, &val] {
@@ -75,10 +81,10 @@ impl Sets {
         Ok(Sets::Classify { train, holdout: Vec::new(), val })
     }
 
-    /// Opens the sets of a segmentation run.
-    pub fn open_segmentation(config: &TrainConfig) -> Result<Sets, TrainError> {
-        let mut train = SegmentationSet::open(&config.train).map_err(TrainError::data)?;
-        let mut val = SegmentationSet::open(&config.val).map_err(TrainError::data)?;
+    /// Opens the sets of a segmentation run without what is excluded.
+    pub fn open_segmentation(config: &TrainConfig, excluded: &Exclusion) -> Result<Sets, TrainError> {
+        let open = |path| SegmentationSet::open_without(path, excluded).map_err(TrainError::data);
+        let (mut train, mut val) = (open(&config.train)?, open(&config.val)?);
         train.samples.truncate(config.limit.unwrap_or(usize::MAX));
         val.samples.truncate(config.validation_limit().unwrap_or(usize::MAX));
         Ok(Sets::Segment { train, holdout: Vec::new(), val })

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use hectare_data::class_map_file::read_class_map;
-use hectare_data::{normalise_into, read_image, resize};
+use hectare_data::{Exclusion, normalise_into, read_image, resize};
 use hectare_kernels::Isa;
 use hectare_net::weights::{InputOrder, LoadRow};
 use hectare_net::{
@@ -75,7 +75,22 @@ impl Setup {
             None => None,
         };
         let start_card = start_card.as_ref();
-        let (mut sets, classes) = open(config, start_card)?;
+        let excluded = match &config.exclude {
+            Some(list) => {
+                let excluded = Exclusion::read(list).map_err(TrainError::data)?;
+                let (list, there, all) = (list.display(), excluded.present(), excluded.len());
+                lines.push(match there {
+                    0 => format!(
+                        "none of the {all} files in {list} is there (paths are relative to the list's folder): nothing is \
+                         left out"
+                    ),
+                    _ => format!("{there} of the {all} files in {list} are there and left out"),
+                });
+                excluded
+            }
+            None => Exclusion::default(),
+        };
+        let (mut sets, classes) = open(config, start_card, &excluded)?;
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
@@ -159,14 +174,19 @@ impl Setup {
 }
 
 /// The data sets and their classes.
-fn open(config: &TrainConfig, start: Option<&ModelCard>) -> Result<(Sets, ClassMap), TrainError> {
+fn open(
+    config: &TrainConfig,
+    start: Option<&ModelCard>,
+    excluded: &Exclusion,
+) -> Result<(Sets, ClassMap), TrainError> {
     let given = match &config.class_map {
         Some(path) => Some(read_class_map(path).map_err(TrainError::data)?),
         None => None,
     };
     let (sets, mut classes) = match config.task {
         Task::Classify => {
-            let sets = Sets::open_classification(config, given.as_ref().map(ClassMap::names).as_deref())?;
+            let names = given.as_ref().map(ClassMap::names);
+            let sets = Sets::open_classification(config, names.as_deref(), excluded)?;
             let Sets::Classify { train, .. } = &sets else { unreachable!("opened for classification") };
             let names = &train.class_names;
             if !(2..=256).contains(&names.len()) {
@@ -186,7 +206,7 @@ fn open(config: &TrainConfig, start: Option<&ModelCard>) -> Result<(Sets, ClassM
             // The classes of a classifier say nothing about masks.
             let carried =
                 start.filter(|card| !card.spec.model.is_classifier()).map(|card| card.classes.clone());
-            (Sets::open_segmentation(config)?, given.or(carried).unwrap_or_else(ClassMap::course))
+            (Sets::open_segmentation(config, excluded)?, given.or(carried).unwrap_or_else(ClassMap::course))
         }
     };
     for wanted in &config.ignore {

@@ -345,6 +345,26 @@ fn segmentation_gives_the_same_bytes_at_any_threads_and_after_a_resume() {
 }
 
 #[test]
+fn a_run_goes_on_without_the_files_it_began_without() {
+    let bench = Bench::classes();
+    let list = bench.path("list.txt");
+    fs::write(&list, "train/0_3.png\ntrain/2_11.png\nval/1_0.png\n").unwrap();
+    let changes = format!("epochs = 2\nexclude = '{}'", list.display());
+    let summary = train(bench.config(Task::Classify, "whole", &changes), &Silent).unwrap();
+    // 34 pictures are left of 36.
+    assert_eq!(summary.epochs[0].step, 7);
+    train(bench.config(Task::Classify, "cut", &changes), &StopAfterSteps(AtomicUsize::new(2))).unwrap();
+    // Neither the list nor its place matters any more.
+    fs::remove_file(&list).unwrap();
+    assert!(resume(&bench.path("cut"), None, &Silent).unwrap().finished);
+    let weights = "weights/last.safetensors";
+    assert!(bench.bytes("cut", weights) == bench.bytes("whole", weights));
+    let all = bench.config(Task::Classify, "all", "epochs = 2");
+    train(all, &Silent).unwrap();
+    assert!(bench.bytes("all", weights) != bench.bytes("whole", weights), "nothing was left out");
+}
+
+#[test]
 fn a_share_is_held_out_and_the_average_is_measured() {
     let bench = Bench::classes();
     let changes = "epochs = 3\nholdout = 0.25\nema = 0.9\nvalidate_every = 2";

@@ -2,29 +2,39 @@
 
 use std::path::Path;
 
-use hectare_data::check;
+use hectare_data::{check, list_text, write_atomic};
 use hectare_net::ClassMap;
 
 use crate::args::{DataCheckArgs, TaskName};
 use crate::failure::{Answer, Failure, OrFail};
-use crate::{console, progress};
+use crate::{console, output, progress};
 
 /// Prints the report; the answer is no when there are faults.
 ///
 /// # Errors
-/// When there is nothing to look at (exit code 2).
+/// When there is nothing to look at, or the list cannot be written (exit code 2).
 pub fn run(args: &DataCheckArgs) -> Result<Answer, Failure> {
+    if let Some(list) = &args.quarantine {
+        output::check_file(list)?;
+    }
     let task = args.task.unwrap_or_else(|| guess(&args.dir));
+    let against = args.against.as_deref();
     let bar = progress::Counter::new("pictures checked");
     let progress = |done, total| bar.set(done, total);
     let report = match task {
-        TaskName::Classify => check::check_classification(&args.dir, &progress).or_input()?,
+        TaskName::Classify => check::check_classification(&args.dir, against, &progress).or_input()?,
         TaskName::Segment => {
             let classes = class_map(args.class_map.as_deref())?;
-            check::check_segmentation(&args.dir, &classes, &progress).or_input()?
+            check::check_segmentation(&args.dir, &classes, against, &progress).or_input()?
         }
     };
     bar.finish();
+    if let Some(list) = &args.quarantine {
+        let files = report.to_leave_out();
+        output::create_folder(&output::parent(list))?;
+        write_atomic(list, list_text(list, &files).as_bytes()).or_work()?;
+        console::say(format_args!("{} files to leave out: {}", files.len(), list.display()));
+    }
     if args.json {
         console::json(&report)?;
     } else {

@@ -1,8 +1,10 @@
 //! The real binary in fresh folders, on data that the tests make.
 
+mod bad_files;
 mod bad_input;
 mod bench;
 mod commands;
+mod data_check;
 mod score;
 mod support;
 mod train;

@@ -56,6 +56,7 @@ pub(crate) fn size(path: &Path, bytes: &[u8]) -> Result<[usize; 2], DataError> {
 fn error(path: &Path, fault: Fault) -> DataError {
     match fault {
         Fault::TooLarge(width, height) => DataError::TooLarge { path: path.into(), width, height },
+        Fault::Truncated => DataError::Truncated { path: path.into() },
         fault => DataError::decode(path, fault),
     }
 }

@@ -2,16 +2,16 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use hectare_data::check::{FaultKind, check_classification, check_segmentation};
+use hectare_data::check::{Fault, FaultKind, check_classification, check_segmentation};
 use hectare_data::verify::{Known, silent, verify_classification, verify_images, verify_segmentation};
 use hectare_data::{ClassificationSet, DataError, Image, Mask, SegmentationSet, write_mask_rgb};
 use hectare_net::ClassMap;
 
-use crate::Folder;
+use crate::{Folder, fixtures};
 
 fn tiles(folder: &Folder, stems: &[&str], id: u8) {
     for stem in stems {
-        folder.picture(&format!("{stem}_sat.png"), [50, 60, 70]);
+        folder.picture(&format!("{stem}_sat.png"), [50, 60, stem.as_bytes()[0]]);
         let mask = Mask::filled(4, 3, id);
         write_mask_rgb(&mask, &ClassMap::course(), &folder.file(&format!("{stem}_mask.png"))).unwrap();
     }
@@ -22,10 +22,10 @@ fn a_sound_set_has_no_faults() {
     let folder = Folder::new();
     tiles(&folder, &["1", "2", "3"], 4);
     tiles(&folder, &["4"], 0);
-    let report = check_segmentation(folder.path(), &ClassMap::course(), &silent).unwrap();
+    let report = check_segmentation(folder.path(), &ClassMap::course(), None, &silent).unwrap();
     assert!(report.faults().is_empty());
-    assert_eq!((report.samples, report.sizes.len(), report.sizes[0].count), (4, 1, 4));
-    assert_eq!((report.classes[4].count, report.classes[4].share), (36, 0.75));
+    assert_eq!((report.set.samples, report.set.sizes.len(), report.set.sizes[0].count), (4, 1, 4));
+    assert_eq!((report.set.classes[4].count, report.set.classes[4].share), (36, 0.75));
     let text = report.to_string();
     for part in ["4 pairs", "4 of 4 x 3 pixels", "Water", "75.000%", "no faults"] {
         assert!(text.contains(part), "{text}");
@@ -48,12 +48,12 @@ fn every_fault_of_a_segmentation_set_is_found() {
     folder.image("4_mask.png", &Image::from_fn(4, 3, |x, _| [x as u8, 0, 0]));
     std::fs::remove_file(folder.path().join("5_sat.png")).unwrap();
     folder.picture("7_sat.png", [0; 3]);
-    let report = check_segmentation(folder.path(), &ClassMap::course(), &silent).unwrap();
+    let report = check_segmentation(folder.path(), &ClassMap::course(), None, &silent).unwrap();
     let found: Vec<(FaultKind, &str)> =
         report.faults().iter().map(|f| (f.kind, f.path.file_name().unwrap().to_str().unwrap())).collect();
     let expected = [
         (FaultKind::Undecodable, "1_sat.png"),
-        (FaultKind::Undecodable, "2_mask.png"),
+        (FaultKind::Truncated, "2_mask.png"),
         (FaultKind::SizeMismatch, "3_mask.png"),
         (FaultKind::UnlistedColour, "4_mask.png"),
         (FaultKind::Orphan, "5_mask.png"),
@@ -76,18 +76,138 @@ fn a_classification_set() {
     folder.picture("0_2.png", [2; 3]);
     folder.picture("2_1.png", [2; 3]);
     folder.image("2_2.png", &Image::black(9, 9));
-    let report = check_classification(folder.path(), &silent).unwrap();
-    assert!(report.faults().is_empty());
-    assert_eq!(report.classes.iter().map(|c| c.count).collect::<Vec<_>>(), [2, 0, 2]);
-    assert_eq!(report.notes.len(), 1);
-    assert!(report.notes[0].message.contains("0_2.png and 2_1.png are the same picture"));
-    assert_eq!((report.sizes[0].count, report.sizes[1].width), (3, 9));
+    let report = check_classification(folder.path(), None, &silent).unwrap();
+    assert_eq!(report.set.classes.iter().map(|c| c.count).collect::<Vec<_>>(), [2, 0, 2]);
+    assert_eq!(kinds(&report.faults), [FaultKind::Contradiction]);
+    let words = "0_2.png and 2_1.png are the same picture, of the classes 0 and 2";
+    assert_eq!(report.faults[0].message, words);
+    assert_eq!(kinds(&report.notes), [FaultKind::AbsentClass]);
+    assert_eq!(report.notes[0].message, "class 1: no pictures");
+    assert_eq!((report.set.sizes[0].count, report.set.sizes[1].width), (3, 9));
 
     folder.picture("who.png", [3; 3]);
     folder.write("1_1.png", b"");
-    let report = check_classification(folder.path(), &silent).unwrap();
-    let kinds: Vec<FaultKind> = report.faults().iter().map(|f| f.kind).collect();
-    assert_eq!(kinds, [FaultKind::Undecodable, FaultKind::Unlabelled]);
+    let report = check_classification(folder.path(), None, &silent).unwrap();
+    assert_eq!(
+        kinds(&report.faults),
+        [FaultKind::Undecodable, FaultKind::Unlabelled, FaultKind::Contradiction]
+    );
+    let left_out: Vec<_> = report.to_leave_out().iter().map(|f| f.file_name().unwrap()).collect();
+    assert_eq!(left_out, ["0_2.png", "1_1.png", "2_1.png", "who.png"]);
+}
+
+fn kinds(faults: &[Fault]) -> Vec<FaultKind> {
+    faults.iter().map(|fault| fault.kind).collect()
+}
+
+#[test]
+fn what_is_odd_about_pictures_is_noted() {
+    let folder = Folder::new();
+    let (eight, wide) = (png::BitDepth::Eight, png::BitDepth::Sixteen);
+    folder.png("0_1.png", (1, 1), png::ColorType::Rgb, wide, None, &[1, 2, 3, 4, 5, 6]);
+    folder.png("0_2.png", (1, 1), png::ColorType::Grayscale, eight, None, &[7]);
+    folder.png("0_3.png", (1, 1), png::ColorType::Rgba, eight, None, &[1, 2, 3, 4]);
+    folder.png("0_4.png", (1, 1), png::ColorType::Indexed, eight, Some(&[9, 9, 9]), &[0]);
+    std::fs::copy(fixtures().join("jpeg_cmyk.jpg"), folder.file("1_1.jpg")).unwrap();
+    std::fs::copy(fixtures().join("jpeg_grey.jpg"), folder.file("1_2.jpg")).unwrap();
+    // Orientation 6 (a quarter turn) in EXIF data, right behind the start of the file.
+    let exif = b"\xff\xe1\0\x22Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let jpeg = std::fs::read(fixtures().join("jpeg_444.jpg")).unwrap();
+    folder.write("1_3.jpg", [&jpeg[..2], exif, &jpeg[2..]].concat());
+    folder.picture("A_1.png", [1; 3]);
+    folder.picture("a_1.PNG", [2; 3]);
+    let report = check_classification(folder.path(), None, &silent).unwrap();
+    let named = |kind| -> Vec<&str> {
+        let of_kind = report.notes.iter().filter(|note| note.kind == kind);
+        of_kind.map(|note| note.path.file_name().unwrap().to_str().unwrap()).collect()
+    };
+    assert_eq!(named(FaultKind::SixteenBit), ["0_1.png"]);
+    assert_eq!(named(FaultKind::Grey), ["0_2.png", "1_2.jpg"]);
+    assert_eq!(named(FaultKind::Alpha), ["0_3.png"]);
+    assert_eq!(named(FaultKind::Cmyk), ["1_1.jpg"]);
+    assert_eq!(named(FaultKind::Rotated), ["1_3.jpg"]);
+    assert_eq!(named(FaultKind::CaseCollision), ["a_1.PNG"]);
+    assert_eq!(report.notes.len(), 7, "{report}");
+    // The two without a number for a class.
+    assert_eq!(kinds(&report.faults), [FaultKind::Unlabelled; 2]);
+}
+
+#[test]
+fn an_unusual_size_is_noted() {
+    let folder = Folder::new();
+    (0..9u8).for_each(|i| drop(folder.picture(&format!("0_{i}.png"), [i; 3])));
+    folder.image("0_9.png", &Image::black(5, 3));
+    let report = check_classification(folder.path(), None, &silent).unwrap();
+    assert_eq!(kinds(&report.notes), [FaultKind::OtherSize]);
+    assert!(report.notes[0].message.contains("0_9.png has 5x3 pixels, nearly all others 4x3"), "{report}");
+}
+
+#[test]
+fn two_sets_are_compared() {
+    let folder = Folder::new();
+    for (name, grey) in [("t/0_1", 1), ("t/0_2", 2), ("t/2_1", 3), ("v/0_1", 9), ("v/1_1", 3), ("v/1_2", 4)] {
+        folder.picture(&format!("{name}.png"), [grey; 3]);
+    }
+    let (train, val) = (folder.path().join("t"), folder.path().join("v"));
+    let report = check_classification(&train, Some(&val), &silent).unwrap();
+    assert_eq!(kinds(&report.faults), [FaultKind::InBothSets, FaultKind::MissingClass]);
+    let message = &report.faults[0].message;
+    assert!(
+        message.contains("2_1.png is also") && message.ends_with(", of the classes 2 and 1"),
+        "{message}"
+    );
+    assert!(report.faults[1].message.starts_with("class 1: no pictures in"), "{report}");
+    assert_eq!(kinds(&report.notes), [FaultKind::AbsentClass]);
+    assert!(report.notes[0].message.starts_with("class 2: 1 pictures in"), "{report}");
+    // Of a picture in both sets, the training set loses its copy.
+    assert_eq!(report.to_leave_out(), [train.join("2_1.png")]);
+    let other = report.against.as_ref().unwrap();
+    assert_eq!((other.samples, other.classes[1].count), (3, 2));
+}
+
+#[test]
+fn colours_are_counted_over_all_masks() {
+    let folder = Folder::new();
+    tiles(&folder, &["1"], 4);
+    let red = |x: usize, y: usize| if (x, y) == (1, 1) { [255, 0, 0] } else { [0, 0, 255] };
+    folder.image("1_mask.png", &Image::from_fn(4, 3, red));
+    folder.image("2_sat.png", &Image::from_fn(4, 3, |x, y| [x as u8, y as u8, 0]));
+    folder.image("2_mask.png", &Image::from_fn(4, 3, |_, y| [[0, 250, 250], [255, 0, 0], [0; 3]][y]));
+    let report = check_segmentation(folder.path(), &ClassMap::course(), None, &silent).unwrap();
+    let colours = &report.set.colours;
+    let row =
+        |i: usize| (colours[i].colour, colours[i].pixels, colours[i].masks, colours[i].read_as.as_deref());
+    assert_eq!(row(0), ([255, 0, 0], 5, 2, Some("Unknown")));
+    assert_eq!(row(1), ([0, 250, 250], 4, 1, None));
+    assert_eq!((colours.len(), colours[1].nearest.as_str()), (2, "Urban"));
+    assert_eq!(kinds(&report.faults), [FaultKind::UnlistedColour]);
+    let aliases = report.notes.iter().filter(|note| note.kind == FaultKind::Alias);
+    let messages: Vec<&str> = aliases.map(|note| note.message.split(": ").nth(1).unwrap()).collect();
+    assert_eq!(messages[0], "1 pixel is of colour 255,0,0, read as Unknown");
+    assert!(
+        report.to_string().contains("0,250,250             4      1  nothing (nearest: Urban)"),
+        "{report}"
+    );
+}
+
+#[test]
+fn pairs_that_contradict_and_stems_that_clash() {
+    let folder = Folder::new();
+    tiles(&folder, &["1", "2"], 4);
+    tiles(&folder, &["3"], 2);
+    for stem in ["1", "2", "3"] {
+        folder.picture(&format!("{stem}_sat.png"), [50, 60, 70]);
+    }
+    folder.picture("3.png", [8; 3]);
+    let report = check_segmentation(folder.path(), &ClassMap::course(), None, &silent).unwrap();
+    // 3.png and 3_sat.png both stand for 3; the pictures of 1 and 2 are one, with one mask.
+    assert_eq!(kinds(&report.faults), [FaultKind::SameStem]);
+    let same = report.notes.iter().find(|note| note.kind == FaultKind::Duplicate).unwrap();
+    assert_eq!(same.message, "1_sat.png and 2_sat.png are the same picture");
+    std::fs::remove_file(folder.path().join("3.png")).unwrap();
+    let report = check_segmentation(folder.path(), &ClassMap::course(), None, &silent).unwrap();
+    assert_eq!(kinds(&report.faults), [FaultKind::Contradiction; 2]);
+    assert!(report.faults[1].message.contains("with different masks"), "{report}");
 }
 
 #[test]

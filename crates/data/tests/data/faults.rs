@@ -5,7 +5,7 @@ use hectare_data::{DataError, MAX_PIXELS, list_images, read_image, write_png};
 use crate::{Folder, coordinates, fixtures};
 
 fn is_decode(error: &DataError) -> bool {
-    matches!(error, DataError::Decode { .. })
+    matches!(error, DataError::Decode { .. } | DataError::Truncated { .. })
 }
 
 #[test]
@@ -52,7 +52,12 @@ fn damaged_bytes_never_panic() {
                 let path = folder.write("bad.jpg", bytes);
                 if let Err(error) = read_image(&path) {
                     assert!(
-                        matches!(error, DataError::Decode { .. } | DataError::TooLarge { .. }),
+                        matches!(
+                            error,
+                            DataError::Decode { .. }
+                                | DataError::Truncated { .. }
+                                | DataError::TooLarge { .. }
+                        ),
                         "{error}"
                     );
                 }
@@ -150,4 +155,24 @@ fn inputs_of_predict() {
     let empty = folder.path().join("empty");
     std::fs::create_dir(&empty).unwrap();
     assert!(matches!(list_images(&[empty]), Err(DataError::Empty { .. })));
+}
+
+/// Below the limit of pixels, but more of them than deflate could have made of the file's bytes.
+#[test]
+fn a_png_too_short_for_its_pixels_costs_no_memory() {
+    let folder = Folder::new();
+    let whole = std::fs::read(folder.image("whole.png", &coordinates(4, 4))).unwrap();
+    let mut header = b"IHDR".to_vec();
+    header.extend([10_000u32.to_be_bytes(), 10_000u32.to_be_bytes()].concat());
+    header.extend([8, 2, 0, 0, 0]);
+    let bytes = [&whole[..12], &header[..], &crc32(&header).to_be_bytes(), &whole[33..]].concat();
+    let error = read_image(&folder.write("large.png", bytes)).unwrap_err();
+    assert!(matches!(error, DataError::Truncated { .. }), "{error}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = hectare_data::class_map_file::read_class_map(std::path::Path::new("/dev/zero")).unwrap_err();
+    assert_eq!(error.to_string(), "/dev/zero is longer than the limit of 64 MiB");
 }

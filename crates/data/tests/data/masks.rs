@@ -125,3 +125,22 @@ fn counts_leave_unlabelled_pixels_out() {
     assert_eq!(mask.counts(4), [1, 0, 1, 0]);
     assert_eq!(mask.counts(1), [1]);
 }
+
+#[test]
+fn ids_of_16_bits() {
+    let folder = Folder::new();
+    let read = |kind, data: &[u8]| {
+        let width = (data.len() / 2 / kind_samples(kind)) as u32;
+        read_mask(&folder.png("m.png", (width, 1), kind, BitDepth::Sixteen, None, data), &ClassMap::course())
+    };
+    assert_eq!(read(ColorType::Grayscale, &[0, 3, 0, 6, 0, 0]).unwrap().ids, [3, 6, 0]);
+    assert_eq!(read(ColorType::GrayscaleAlpha, &[0, 3, 1, 1, 0, 6, 2, 2]).unwrap().ids, [3, 6]);
+    // Black and white are colours of the map; another grey is not, nor is id 256.
+    assert_eq!(read(ColorType::Grayscale, &[0, 0, 255, 255]).unwrap().ids, [6, 5]);
+    let refused = read(ColorType::Grayscale, &[1, 0, 0, 6, 1, 0]);
+    assert!(matches!(refused, Err(DataError::UnlistedId { id: 256, count: 2, .. })), "{refused:?}");
+}
+
+fn kind_samples(kind: ColorType) -> usize {
+    if kind == ColorType::GrayscaleAlpha { 2 } else { 1 }
+}

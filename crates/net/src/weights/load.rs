@@ -1,6 +1,7 @@
 //! Putting a file's tensors into a network.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::Path;
 
 use super::{WeightError, WeightFile, mapping, read};
@@ -135,25 +136,18 @@ pub fn holds(path: impl AsRef<Path>, params: &Params) -> Result<bool, WeightErro
     Ok(count == file.tensors.len())
 }
 
-/// Loads the file's tensors into `params` by name.
-///
-/// # Errors
-/// Without `partial`, when a tensor is missing, surplus or of another shape. With it, only when nothing at
-/// all could be loaded. `params` is unchanged then. A file that cannot be read to its end or holds a NaN or an
-/// infinity in a tensor that is wanted leaves `params` half loaded.
-pub fn load_into(
-    file: &WeightFile,
-    network: &Network,
-    params: &mut Params,
-    partial: bool,
-) -> Result<LoadReport, WeightError> {
+/// A tensor of the file, its place in the parameters, and whether it is a running statistic.
+type Found<'a> = (&'a super::Tensor, Range<usize>, bool);
+
+/// What would be loaded from the file into the network, by names and shapes alone.
+pub(super) fn compare<'a>(file: &'a WeightFile, network: &Network) -> (LoadReport, Vec<Found<'a>>) {
     let layout = network.layout();
     let trained = layout.entries.iter().map(|entry| (&entry.name, &entry.shape, &entry.range, false));
     let statistics = layout.buffers.iter().map(|entry| (&entry.name, &entry.shape, &entry.range, true));
     let wanted: Vec<_> = trained.chain(statistics).collect();
 
     let mut report = LoadReport::default();
-    let mut found = Vec::new();
+    let mut found: Vec<Found> = Vec::new();
     for &(name, shape, range, statistic) in &wanted {
         let reshaped = mapping::fully_connected(file, name, shape).filter(|_| file.get(name).is_none());
         let tensor = file.get(name).or(reshaped);
@@ -172,8 +166,7 @@ pub fn load_into(
         let shape = tensor.map_or(shape, |tensor| &tensor.shape).clone();
         report.rows.push(LoadRow { name: name.clone(), shape, status });
     }
-    let taken =
-        |tensor: &super::Tensor| found.iter().any(|one: &(&super::Tensor, _, _)| one.0.name == tensor.name);
+    let taken = |tensor: &super::Tensor| found.iter().any(|one| one.0.name == tensor.name);
     let surplus = file
         .tensors
         .iter()
@@ -183,6 +176,22 @@ pub fn load_into(
         shape: tensor.shape.clone(),
         status: LoadStatus::Surplus,
     }));
+    (report, found)
+}
+
+/// Loads the file's tensors into `params` by name.
+///
+/// # Errors
+/// Without `partial`, when a tensor is missing, surplus or of another shape. With it, only when nothing at
+/// all could be loaded. `params` is unchanged then. A file that cannot be read to its end or holds a NaN or an
+/// infinity in a tensor that is wanted leaves `params` half loaded.
+pub fn load_into(
+    file: &WeightFile,
+    network: &Network,
+    params: &mut Params,
+    partial: bool,
+) -> Result<LoadReport, WeightError> {
+    let (report, found) = compare(file, network);
     if (!partial && !report.is_complete()) || found.is_empty() {
         return Err(WeightError::Mismatch { path: file.path.clone(), report: Box::new(report) });
     }

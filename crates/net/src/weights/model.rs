@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::bare::spec_of;
+use super::load::compare;
 use super::{InputOrder, WeightError, load_into, read};
 use crate::{ClassMap, Geometry, ModelCard, ModelSpec, Network, Params, build};
 
@@ -50,7 +51,10 @@ pub fn read_model_with(path: impl AsRef<Path>, overrides: &Overrides) -> Result<
     let mut warnings = Vec::new();
     let mut card = match &file.metadata {
         Some(value) => {
-            serde_json::from_value(value.clone()).map_err(|error| card_error(error.to_string()))?
+            let card: ModelCard =
+                serde_json::from_value(value.clone()).map_err(|error| card_error(error.to_string()))?;
+            card.check().map_err(card_error)?;
+            card
         }
         None => {
             file.order = overrides.order.unwrap_or(file.order);
@@ -77,6 +81,11 @@ pub fn read_model_with(path: impl AsRef<Path>, overrides: &Overrides) -> Result<
         return Err(card_error(format!("the normalisation is not for {bands} bands")));
     }
     let network = build(&card.spec).map_err(|error| WeightError::Net { path: path.to_owned(), error })?;
+    // A description may claim any size: memory is asked for only where the file holds as much.
+    let (report, _) = compare(&file, &network);
+    if !report.is_complete() {
+        return Err(WeightError::Mismatch { path: path.to_owned(), report: Box::new(report) });
+    }
     let mut params = Params::zeroed(std::sync::Arc::clone(network.layout()));
     load_into(&file, &network, &mut params, false)?;
     Ok(LoadedModel { card, network, params, warnings })

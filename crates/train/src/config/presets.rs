@@ -89,6 +89,7 @@ fn modern(task: Task, model: ModelKind) -> TrainConfig {
         partial: false,
         balance: true,
         class_map: None,
+        exclude: None,
         ignore: Vec::new(),
         width: 1.0,
         geometry: Geometry::Modern,

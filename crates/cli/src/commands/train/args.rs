@@ -90,6 +90,10 @@ settings! {
     /// Class names and colours: class_dict.csv or a TOML file.
     #[arg(long, value_name = "FILE", help_heading = "Data and files")]
     class_map: PathBuf,
+    /// List of files to leave out of both sets, as `data check --quarantine` writes it: one path a line, relative to the
+    /// list.
+    #[arg(long, value_name = "FILE", help_heading = "Data and files")]
+    exclude: PathBuf,
     /// Share of the training set, chosen by the hash of each name, that is held out of training and validated on
     /// its own.
     #[arg(long, value_name = "SHARE", help_heading = "Data and files")]
