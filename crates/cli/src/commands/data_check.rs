@@ -1,5 +1,7 @@
 //! `hectare data check DIR`: what a data set holds and what is wrong with it.
 
+mod scenes;
+
 use std::path::Path;
 
 use hectare_data::check;
@@ -14,6 +16,10 @@ use crate::{console, progress};
 /// # Errors
 /// When there is nothing to look at (exit code 2).
 pub fn run(args: &DataCheckArgs) -> Result<Answer, Failure> {
+    let found = if args.task.is_none() { scenes::list(&args.dir) } else { Vec::new() };
+    if !found.is_empty() {
+        return scenes::run(&found, args.json);
+    }
     let task = args.task.unwrap_or_else(|| guess(&args.dir));
     let bar = progress::Counter::new("pictures checked");
     let progress = |done, total| bar.set(done, total);
