@@ -10,6 +10,11 @@ use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
+pub use crate::commands::area::AreaArgs;
+pub use crate::commands::data_tile::DataTileArgs;
+pub use crate::commands::polygons::PolygonsArgs;
+use crate::commands::predict::scene_args::SceneArgs;
+pub use crate::commands::sample::SampleArgs;
 pub use crate::commands::train::args::TrainArgs;
 
 /// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
@@ -51,8 +56,14 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a trained network on labelled data.
     Eval(EvalArgs),
-    /// Apply a trained network to pictures: masks, or test_pred.csv.
+    /// Apply a trained network: masks or test_pred.csv of pictures, georeferenced maps of scenes.
     Predict(PredictArgs),
+    /// Hectares of each class of a map.
+    Area(AreaArgs),
+    /// Draw random points of each class of a map, to be labelled: area then tells the error of its figures.
+    Sample(SampleArgs),
+    /// Turn a map into polygons.
+    Polygons(PolygonsArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
     /// Write a model as ONNX, for other programs, or as safetensors.
@@ -147,12 +158,14 @@ pub struct DataArgs {
 pub enum DataCommand {
     /// Print what a data set holds and what is wrong with it (exit code 1 if anything is).
     Check(DataCheckArgs),
+    /// Cut a scene, and its labels, into the tiles that training reads.
+    Tile(DataTileArgs),
 }
 
 /// `hectare data check`.
 #[derive(Args, Debug)]
 pub struct DataCheckArgs {
-    /// The data set: a folder, or a CSV list of pictures and classes.
+    /// The data set: a folder, or a CSV list of pictures and classes; or scenes: a GeoTIFF file or a folder of them.
     #[arg(value_name = "DIR")]
     pub dir: PathBuf,
     /// What the data is for [default: segment if there are masks].
@@ -250,22 +263,26 @@ pub struct PredictArgs {
     /// The model.
     #[command(flatten)]
     pub model: ModelFileArgs,
-    /// Pictures, or folders of pictures (without their *_mask.png).
+    /// Pictures, or folders of pictures (without their *_mask.png); or scenes: GeoTIFF files, folders of them, or text files
+    /// that list them.
     #[arg(value_name = "INPUT", required = true)]
     pub inputs: Vec<PathBuf>,
-    /// Folder for the results; created.
-    #[arg(long, value_name = "DIR")]
+    /// Folder for the results; created. Of one scene or picture a name in .tif makes a map.
+    #[arg(long, value_name = "DIR|MAP.tif")]
     pub out: PathBuf,
     /// Average the probabilities over positions: all eight flips and quarter turns for segmentation, left and right for
     /// classification.
     #[arg(long)]
     pub tta: bool,
-    /// Also write the softmax: OUT/STEM.npy (C x H x W), or OUT/probabilities.npy (N x C).
+    /// Also write the softmax: OUT/STEM.npy (C x H x W), OUT/probabilities.npy (N x C), of scenes MAP_probabilities.tif.
     #[arg(long)]
     pub probabilities: bool,
     /// Write masks as one-band PNGs with a palette instead of RGB.
     #[arg(long)]
     pub palette: bool,
+    /// Flags that go with scenes.
+    #[command(flatten)]
+    pub scene: SceneArgs,
 }
 
 /// `hectare score`.

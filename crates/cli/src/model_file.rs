@@ -5,6 +5,7 @@ use std::path::Path;
 
 use hectare_data::class_map_file::read_class_map;
 use hectare_kernels::Isa;
+use hectare_map::NetworkSegmenter;
 use hectare_net::weights::{self, LoadedModel, Overrides, WeightError};
 use hectare_net::{Mode, ModelCard, Network, Params, Shape, estimate_memory};
 use hectare_train::Model;
@@ -108,6 +109,14 @@ impl Loaded {
             }
         }
         Ok(())
+    }
+
+    /// The network as maps are made with it.
+    ///
+    /// # Errors
+    /// Weights that do not fit the network (exit code 2).
+    pub fn into_segmenter(self) -> Result<NetworkSegmenter, Failure> {
+        NetworkSegmenter::new(self.network, self.params, self.card.spec.classes, Isa::best()).or_input()
     }
 
     /// The model, ready to be applied.

@@ -41,6 +41,7 @@ pub use exclusion::{Exclusion, list_text};
 pub use files::{check_output_stems, list_images, output_stem, write_atomic};
 pub use image_file::{MAX_PIXELS, image_size, read_image, write_png};
 pub use jitter::Jitter;
+pub use jpeg::{JpegColours, decode_jpeg};
 pub use loader::Loader;
 pub use mask::{Mask, UNLABELLED};
 pub use mask_file::{read_mask, write_mask_palette, write_mask_rgb};

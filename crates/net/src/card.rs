@@ -39,6 +39,19 @@ pub struct ModelCard {
     /// Metres on the ground that a pixel stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ground_resolution: Option<f64>,
+    /// Which bands of a scene it was trained on and how their samples become levels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scene: Option<SceneBands>,
+}
+
+/// Bands of a scene as a network takes them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SceneBands {
+    /// Bands of the scene in the network's order, counted from 0.
+    pub bands: Vec<usize>,
+    /// For each of them the samples that become level 0 and level 255; empty for samples that are levels already.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scale: Vec<[f64; 2]>,
 }
 
 impl ModelCard {
@@ -49,7 +62,7 @@ impl ModelCard {
         let rgb = Normalisation::default();
         let spread = |values: &[f32]| (0..spec.bands).map(|band| values[band.min(2)]).collect();
         let normalisation = Normalisation { mean: spread(&rgb.mean), std: spread(&rgb.std) };
-        ModelCard { spec, classes, normalisation, resize: None, ground_resolution: None }
+        ModelCard { spec, classes, normalisation, resize: None, ground_resolution: None, scene: None }
     }
 
     /// JSON with sorted keys and no spaces: the same card always gives the same bytes.

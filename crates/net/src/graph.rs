@@ -53,6 +53,26 @@ impl Network {
         self.nodes.iter().position(|node| node.name == name)
     }
 
+    /// How far, in pixels, the input may lie from a pixel of the output that depends on it (that is as large as the
+    /// input). Windows whose neighbours overlap by twice as much say the same of a pixel.
+    pub fn reach(&self) -> usize {
+        // Away from the borders everything repeats with the stride of the deepest map; 64 covers all models.
+        const FIRST: i64 = 1 << 16;
+        let reach_of = |row: i64| {
+            let mut reads: Vec<Option<[i64; 2]>> = vec![None; self.nodes.len()];
+            reads[self.output()] = Some([row, row]);
+            for (at, node) in self.nodes.iter().enumerate().rev() {
+                let Some(rows) = reads[at].map(|rows| node.op.reads_rows(rows)) else { continue };
+                for &input in node.inputs.iter().take(node.op.data_inputs()) {
+                    let known = reads[input].unwrap_or(rows);
+                    reads[input] = Some([known[0].min(rows[0]), known[1].max(rows[1])]);
+                }
+            }
+            reads[0].map_or(0, |[from, to]| (row - from).max(to - row).max(0))
+        };
+        (FIRST..FIRST + 64).map(reach_of).max().unwrap_or(0) as usize
+    }
+
     /// Names, shapes and places of the parameters.
     pub fn layout(&self) -> &Arc<ParamLayout> {
         &self.layout

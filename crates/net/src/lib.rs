@@ -32,7 +32,7 @@ mod summary;
 mod table;
 pub mod weights;
 
-pub use card::{LONGEST_SIDE, ModelCard, Normalisation};
+pub use card::{LONGEST_SIDE, ModelCard, Normalisation, SceneBands};
 pub use class_map::{Class, ClassMap};
 pub use exec::{ExecError, Output, Predictor, StepKey, Trainer};
 pub use graph::{NetError, Network, NetworkBuilder, Node};

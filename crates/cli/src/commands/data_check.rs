@@ -1,5 +1,7 @@
 //! `hectare data check DIR`: what a data set holds and what is wrong with it.
 
+mod scenes;
+
 use std::path::Path;
 
 use hectare_data::{check, list_text, write_atomic};
@@ -16,6 +18,10 @@ use crate::{console, output, progress};
 pub fn run(args: &DataCheckArgs) -> Result<Answer, Failure> {
     if let Some(list) = &args.quarantine {
         output::check_file(list)?;
+    }
+    let found = if args.task.is_none() { scenes::list(&args.dir) } else { Vec::new() };
+    if !found.is_empty() {
+        return scenes::run(&found, args.json);
     }
     let task = args.task.unwrap_or_else(|| guess(&args.dir));
     let against = args.against.as_deref();

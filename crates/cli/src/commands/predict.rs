@@ -1,4 +1,7 @@
-//! `hectare predict MODEL_FILE INPUT... --out DIR`: masks, or test_pred.csv.
+//! `hectare predict MODEL_FILE INPUT... --out OUT`: masks or test_pred.csv of pictures, maps of scenes.
+
+pub mod scene_args;
+mod scenes;
 
 use std::path::{Path, PathBuf};
 
@@ -22,6 +25,13 @@ const BATCH: usize = 32;
 /// # Errors
 /// Pictures, model file or output folder that cannot be used, found before anything is written (exit code 2).
 pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
+    if let Some(jobs) = scenes::jobs(args)? {
+        return scenes::run(args, &jobs);
+    }
+    if let Some(flag) = args.scene.given() {
+        return Err(Failure::input(format_args!("{flag} goes with scenes, and these are pictures"))
+            .help("name a map with --out MAP.tif to treat a picture as a scene"));
+    }
     let paths = list_images(&args.inputs).or_input()?;
     output::check_folder(&args.out)?;
     let loaded = Loaded::open(&args.model)?;

@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod commands;
 mod data_check;
+mod maps;
 mod score;
 mod support;
 mod train;

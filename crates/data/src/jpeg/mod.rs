@@ -61,8 +61,37 @@ fn error(path: &Path, fault: Fault) -> DataError {
     }
 }
 
+/// What the components of a JPEG file are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JpegColours {
+    /// As the file's markers say, by libjpeg's rules.
+    #[default]
+    AsStored,
+    /// Three components are red, green and blue.
+    Rgb,
+    /// Three components are luminance and two chrominances.
+    YCbCr,
+}
+
+/// Decodes a JPEG file whose container may say what its components are, as TIFF does. Grey becomes three equal channels.
+///
+/// # Errors
+/// Says why the data do not decode.
+pub fn decode_jpeg(bytes: &[u8], colours: JpegColours) -> Result<Image, String> {
+    decode_as(bytes, colours).map_err(|fault| fault.to_string())
+}
+
 fn decode(bytes: &[u8]) -> Result<Image, Fault> {
-    let (frame, planes) = scan::read(bytes)?;
+    decode_as(bytes, JpegColours::AsStored)
+}
+
+fn decode_as(bytes: &[u8], colours: JpegColours) -> Result<Image, Fault> {
+    let (mut frame, planes) = scan::read(bytes)?;
+    match (colours, planes.len()) {
+        (JpegColours::Rgb, 3) => frame.colours = colour::Colours::Rgb,
+        (JpegColours::YCbCr, 3) => frame.colours = colour::Colours::Ycc,
+        _ => {}
+    }
     let (width, height) = (frame.width, frame.height);
     let methods: Vec<_> = (0..planes.len()).map(|i| frame.upsampling(i)).collect::<Result<_, _>>()?;
     // Upsampling makes up to three samples more than a row has.

@@ -108,6 +108,11 @@ impl Operation for Conv2d {
         Some(Export::Conv { stride: self.stride, padding: self.padding, bias: self.bias })
     }
 
+    fn reads_rows(&self, [from, to]: [i64; 2]) -> [i64; 2] {
+        let [stride, padding, kernel] = [self.stride[0], self.padding[0], self.kernel[0]].map(|v| v as i64);
+        [from * stride - padding, to * stride - padding + kernel - 1]
+    }
+
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {
         let products = self.inputs * self.kernel[0] * self.kernel[1];
         (2 * products + usize::from(self.bias)) as u64 * output.len() as u64

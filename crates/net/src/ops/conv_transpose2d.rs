@@ -110,6 +110,12 @@ impl Operation for ConvTranspose2d {
         Some(Export::ConvTranspose { stride: self.stride, padding: self.padding, bias: self.bias })
     }
 
+    fn reads_rows(&self, [from, to]: [i64; 2]) -> [i64; 2] {
+        let [stride, padding, kernel] = [self.stride, self.padding, self.kernel].map(|v| v as i64);
+        // Row i of the input goes to rows i * stride - padding .. + kernel.
+        [-(-(from + padding - kernel + 1)).div_euclid(stride), (to + padding).div_euclid(stride)]
+    }
+
     fn flops(&self, inputs: &[Shape], output: Shape) -> u64 {
         let products = inputs[0].h * inputs[0].w * self.weights();
         2 * products as u64 + if self.bias { output.len() as u64 } else { 0 }

@@ -44,6 +44,10 @@ impl Operation for Crop {
         Some(Export::Crop { offset: self.offset })
     }
 
+    fn reads_rows(&self, [from, to]: [i64; 2]) -> [i64; 2] {
+        [from + self.offset as i64, to + self.offset as i64]
+    }
+
     fn flops(&self, _inputs: &[Shape], _output: Shape) -> u64 {
         0
     }

@@ -77,6 +77,11 @@ impl Operation for MaxPool2d {
         })
     }
 
+    fn reads_rows(&self, [from, to]: [i64; 2]) -> [i64; 2] {
+        let [stride, padding, kernel] = [self.stride, self.padding, self.kernel].map(|v| v as i64);
+        [from * stride - padding, to * stride - padding + kernel - 1]
+    }
+
     fn flops(&self, _inputs: &[Shape], output: Shape) -> u64 {
         (self.kernel * self.kernel - 1) as u64 * output.len() as u64
     }

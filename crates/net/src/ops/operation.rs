@@ -303,6 +303,12 @@ pub trait Operation: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Which rows of its data inputs the rows `from..=to` of the output depend on, without regard to borders; columns
+    /// likewise.
+    fn reads_rows(&self, [from, to]: [i64; 2]) -> [i64; 2] {
+        [from, to]
+    }
+
     /// Floating point operations for one sample; a multiplication and an addition are two.
     fn flops(&self, inputs: &[Shape], output: Shape) -> u64;
 

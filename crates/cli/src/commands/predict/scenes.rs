@@ -1,0 +1,286 @@
+//! Scenes of any size to georeferenced maps.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hectare_map::{
+    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Scale, Scene, Segmenter, Turned, sieve,
+};
+use hectare_net::{Mode, Shape, estimate_memory};
+
+use super::scene_args::{ScaleArg, Speck};
+use crate::args::PredictArgs;
+use crate::commands::area;
+use crate::failure::{Answer, Failure, OrFail};
+use crate::model_file::Loaded;
+use crate::progress::Counter;
+use crate::{console, output};
+
+/// A scene and the map to be made of it.
+pub struct Job {
+    scene: PathBuf,
+    out: PathBuf,
+}
+
+fn ends_in_tif(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("");
+    ["tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// The scenes that the inputs name; nothing where they are pictures, to be made masks of.
+///
+/// # Errors
+/// Pictures among scenes, a folder or list that cannot be read, two scenes whose maps would have one name (exit code 2).
+pub fn jobs(args: &PredictArgs) -> Result<Option<Vec<Job>>, Failure> {
+    let unreadable =
+        |path: &Path, error: &std::io::Error| Failure::input(format_args!("{}: {error}", path.display()));
+    let mut scenes = Vec::new();
+    let mut pictures = Vec::new();
+    for input in &args.inputs {
+        if input.is_dir() {
+            let entries = fs::read_dir(input).map_err(|error| unreadable(input, &error))?;
+            let mut found: Vec<PathBuf> = entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .filter(|path| ends_in_tif(path))
+                .collect();
+            found.sort();
+            if found.is_empty() {
+                pictures.push(input.clone());
+            }
+            scenes.append(&mut found);
+        } else if input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
+            let text = fs::read_to_string(input).map_err(|error| unreadable(input, &error))?;
+            let folder = output::parent(input);
+            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+            scenes.extend(lines.map(|line| folder.join(line)));
+        } else if ends_in_tif(input) {
+            scenes.push(input.clone());
+        } else {
+            pictures.push(input.clone());
+        }
+    }
+    let to_file = ends_in_tif(&args.out) && !args.out.is_dir();
+    if to_file && scenes.len() + pictures.len() > 1 {
+        return Err(Failure::input(format_args!(
+            "{} inputs make as many maps, and {} is one file",
+            scenes.len() + pictures.len(),
+            args.out.display()
+        ))
+        .help("give --out a folder"));
+    }
+    if to_file && !pictures.iter().any(|picture| picture.is_dir()) {
+        scenes.append(&mut pictures);
+    }
+    if scenes.is_empty() {
+        return Ok(None);
+    }
+    if let Some(picture) = pictures.first() {
+        return Err(Failure::input(format_args!(
+            "{} is no scene (.tif), and others of the inputs are",
+            picture.display()
+        ))
+        .help("predict scenes and pictures in runs of their own"));
+    }
+    let out_of = |scene: &Path| {
+        let stem = scene.file_stem().unwrap_or_default().to_string_lossy();
+        args.out.join(format!("{stem}_map.tif"))
+    };
+    let mut jobs: Vec<Job> = Vec::new();
+    for scene in scenes {
+        let out = if to_file { args.out.clone() } else { out_of(&scene) };
+        if let Some(other) = jobs.iter().find(|job| job.out == out) {
+            return Err(Failure::input(format_args!(
+                "the maps of {} and {} would both be {}",
+                other.scene.display(),
+                scene.display(),
+                out.display()
+            ))
+            .help("predict them into folders of their own"));
+        }
+        jobs.push(Job { scene, out });
+    }
+    Ok(Some(jobs))
+}
+
+/// Makes the maps and prints the area of their classes.
+///
+/// # Errors
+/// Scenes, model, flags or outputs that cannot be used, found before anything is written (exit code 2); what fails
+/// later (exit code 3).
+pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
+    if args.palette {
+        return Err(Failure::input("--palette is for masks; maps have a palette anyway").help("leave it out"));
+    }
+    let flags = &args.scene;
+    let default = MapSettings::default();
+    let settings = MapSettings {
+        tile: flags.tile.unwrap_or(default.tile),
+        overlap: if flags.exact { None } else { flags.overlap.or(default.overlap) },
+        probabilities: args.probabilities,
+        confidence: flags.confidence,
+        ..default
+    };
+    for job in jobs {
+        output::check_file(&job.out)?;
+        if same_file(&job.scene, &job.out) {
+            return Err(Failure::input(format_args!("{} is scene and map in one", job.out.display()))
+                .help("give --out another name"));
+        }
+    }
+    let loaded = Loaded::open(&args.model)?;
+    let card = loaded.card.clone();
+    if card.spec.model.is_classifier() {
+        return Err(Failure::input("a classifier makes no maps").help("take a segmentation model"));
+    }
+    if let Some([h, w]) = card.resize {
+        return Err(Failure::input(format_args!(
+            "the model was trained on pictures scaled to {h}x{w}, so the size of its pixels on the ground is not known"
+        ))
+        .help("train with --input (crops) instead of --resize"));
+    }
+    let reach = loaded.network.reach();
+    // All scenes are opened before the first map is begun.
+    let mut largest = [0, 0];
+    for job in jobs {
+        let mut scene = Scene::open(&job.scene).or_input()?;
+        recipe(&card, &mut scene, args).or_input()?;
+        let info = scene.info();
+        check_resolution(&card, info)?;
+        if matches!(flags.sieve, Some(Speck::Hectares(_))) && info.pixel_m().is_none() {
+            return Err(Failure::input(format_args!(
+                "{} has no coordinate system that tells the area of specks",
+                info.path.display()
+            ))
+            .help("give it in pixels (--sieve 20px)"));
+        }
+        let grid = settings.grid(info.width, info.height, Some(reach)).or_input()?;
+        largest = [largest[0].max(grid.down.size(0)), largest[1].max(grid.across.size(0))];
+    }
+    check_memory(&loaded, largest)?;
+    let mut segmenter: Box<dyn Segmenter> = {
+        let segmenter = loaded.into_segmenter()?;
+        if args.tta { Box::new(Turned(segmenter)) } else { Box::new(segmenter) }
+    };
+    if jobs.first().is_some_and(|job| job.out != args.out) {
+        output::create_folder(&args.out)?;
+    }
+    for job in jobs {
+        let mut scene = Scene::open(&job.scene).or_input()?;
+        let recipe = recipe(&card, &mut scene, args).or_input()?;
+        let counter = Counter::new("windows mapped");
+        let mapper = Mapper {
+            scene: &mut scene,
+            recipe: &recipe,
+            classes: &card.classes,
+            settings: &settings,
+            out: &job.out,
+            fingerprint: format!(
+                "{} {} {} {}",
+                env!("CARGO_PKG_VERSION"),
+                args.tta,
+                stamp(&args.model.model_file),
+                stamp(&job.scene)
+            ),
+        };
+        let started = std::time::Instant::now();
+        let mapped =
+            mapper.run(segmenter.as_mut(), &|done, total| counter.set(done, total)).map_err(|error| {
+                Failure::work(error)
+                    .help("the same command takes up what is finished, once the reason is gone")
+            })?;
+        counter.finish();
+        if mapped.resumed_rows > 0 {
+            console::say(format_args!("took up {} finished rows of windows", mapped.resumed_rows));
+        }
+        let elapsed_s = started.elapsed().as_secs_f64();
+        console::detail(format_args!(
+            "{} windows, {} without data, {:.2} million pixels of windows a second",
+            mapped.windows,
+            mapped.empty_windows,
+            mapped.window_pixels as f64 / 1e6 / elapsed_s.max(1e-9)
+        ));
+        if let Some(speck) = flags.sieve {
+            without_specks(&job.out, speck)?;
+        }
+        console::say(format_args!("wrote {}", job.out.display()));
+        area::print_counts(&job.out, jobs.len() > 1)?;
+    }
+    Ok(Answer::Yes)
+}
+
+/// Takes the specks out of a finished map.
+fn without_specks(path: &Path, speck: Speck) -> Result<(), Failure> {
+    let mut map = MapFile::open(path).or_work()?;
+    let pixels = match speck {
+        Speck::Pixels(pixels) => pixels,
+        Speck::Hectares(area_ha) => {
+            let areas: PixelAreas = area::pixel_areas(&map, None)?;
+            (area_ha * 1e4 / areas.row_m2(map.height() / 2)).ceil() as usize
+        }
+    };
+    let counter = Counter::new("rows sieved");
+    let changed = sieve(&mut map, pixels, path, &|done, total| counter.set(done, total)).or_work()?;
+    counter.finish();
+    console::say(format_args!(
+        "{changed} pixels of specks of less than {pixels} pixels took the class around them"
+    ));
+    Ok(())
+}
+
+fn recipe(card: &hectare_net::ModelCard, scene: &mut Scene, args: &PredictArgs) -> Result<Recipe, MapError> {
+    let bands = args.scene.bands.as_ref().map(|bands| &bands.0[..]);
+    match &args.scene.scale {
+        None => Recipe::new(card, scene.info(), bands, None),
+        Some(ScaleArg::Fixed(scales)) => Recipe::new(card, scene.info(), bands, Some(scales)),
+        Some(ScaleArg::Percentiles(low, high)) => {
+            let any = [Scale { low: 0.0, high: 1.0 }];
+            let wanted = Recipe::new(card, scene.info(), bands, Some(&any))?.bands;
+            scene.select(&wanted)?;
+            let scales = Scale::of_percentiles(scene, *low, *high)?;
+            Recipe::new(card, scene.info(), bands, Some(&scales))
+        }
+    }
+}
+
+/// A model that knows its pixels' size on the ground does not see them at another one.
+fn check_resolution(card: &hectare_net::ModelCard, info: &hectare_map::SceneInfo) -> Result<(), Failure> {
+    let (Some(trained_m), Some(pixel_m)) = (card.ground_resolution, info.pixel_m()) else { return Ok(()) };
+    if (pixel_m / trained_m - 1.0).abs() <= 0.1 {
+        return Ok(());
+    }
+    Err(Failure::input(format_args!(
+        "a pixel of {} is {pixel_m:.3} m wide and the model was trained at {trained_m:.3} m",
+        info.path.display()
+    ))
+    .help("bring the scene to that size first (gdalwarp -tr)"))
+}
+
+fn check_memory(loaded: &Loaded, [h, w]: [usize; 2]) -> Result<(), Failure> {
+    let shape = Shape { c: loaded.card.spec.bands, h, w };
+    let needs = estimate_memory(&loaded.network, 1, shape, Mode::Predict).map_err(|error| {
+        Failure::input(format_args!("windows of {w} x {h} do not fit the network: {error}"))
+    })?;
+    let needed = needs.total - needs.parameters;
+    let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
+    if needed > available {
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        return Err(Failure::input(format_args!(
+            "windows of {w} x {h} pixels would need {:.1} GiB of memory and {:.1} GiB are available",
+            gib(needed),
+            gib(available)
+        ))
+        .help("take smaller ones (--tile 512)"));
+    }
+    Ok(())
+}
+
+/// Length and time of change of a file: an unfinished map of another one is not taken up.
+fn stamp(path: &Path) -> String {
+    let Ok(found) = fs::metadata(path) else { return String::new() };
+    let changed = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+    format!("{}:{}", found.len(), changed.map_or(0, |at| at.as_nanos()))
+}
+
+fn same_file(a: &Path, b: &Path) -> bool {
+    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}

@@ -1,0 +1,198 @@
+//! Windows blended into one answer for each pixel, window after window, in memory that does not grow with the scene's
+//! height: only the strips that the next window and the next row of windows share are kept.
+
+use hectare_kernels::threads;
+
+use crate::layer::{put_number, take_number};
+use crate::{Grid, MapError, Window};
+
+/// Blends the probabilities of a row of windows after the other.
+#[derive(Debug)]
+pub struct Blend {
+    grid: Grid,
+    width: usize,
+    classes: usize,
+    /// What the row of windows above says of the rows that it shares with this one: rows x width x K.
+    above: Vec<f32>,
+    /// What this row says of the rows that it shares with the next.
+    below: Vec<f32>,
+    /// What the window to the left says of the columns shared with this one: rows x shared columns x K.
+    left: Vec<f32>,
+    /// The pixels that a window contributes to: rows x columns x K.
+    region: Vec<f32>,
+}
+
+/// Finished pixels.
+pub struct Finished<'a> {
+    /// Where they lie in the scene.
+    pub window: Window,
+    /// Pixels from the start of a row to the next one's.
+    stride: usize,
+    classes: usize,
+    values: &'a [f32],
+}
+
+impl Finished<'_> {
+    /// The blended probabilities of row `y` of the window: columns x K.
+    pub fn row(&self, y: usize) -> &[f32] {
+        &self.values[y * self.stride * self.classes..][..self.window.width * self.classes]
+    }
+}
+
+impl Blend {
+    /// Blending for a scene that `grid` cuts.
+    pub fn new(grid: Grid, width: usize, classes: usize) -> Blend {
+        let strip = vec![0.0; grid.down.shared() * width * classes];
+        Blend {
+            grid,
+            width,
+            classes,
+            below: strip.clone(),
+            above: strip,
+            left: Vec::new(),
+            region: Vec::new(),
+        }
+    }
+
+    /// A blend of the same scene that holds nothing yet.
+    pub fn emptied(&self) -> Blend {
+        Blend::new(self.grid.clone(), self.width, self.classes)
+    }
+
+    /// Adds what window (`column`, `row`) says: size x size x K probabilities, or nothing where the window holds no data.
+    /// Windows come from left to right, row by row. Gives the pixels that are finished with it.
+    pub fn add(&mut self, column: usize, row: usize, said: Option<&[f32]>) -> Finished<'_> {
+        let k = self.classes;
+        let (across, down) = (&self.grid.across, &self.grid.down);
+        let (columns, rows) = (across.owned(column), down.owned(row));
+        let (done_columns, done_rows) = (across.finished(column), down.finished(row));
+        let (width, shared) = (columns.len(), across.shared());
+        let shared_rows = down.shared();
+        // Every number is written below.
+        self.region.resize(rows.len() * width * k, 0.0);
+        let (left, above, scene_width) = (&self.left, &self.above, self.width);
+        let across_weights: Vec<f32> = columns.clone().map(|x| across.weight(column, x)).collect();
+        threads::parallel_chunks_mut(&mut self.region, (width * k).max(1), |line, out| {
+            let y = rows.start + line;
+            if let Some(said) = said {
+                let weight = down.weight(row, y);
+                let from = (y - down.start(row)) * across.size(column) + columns.start - across.start(column);
+                let said = &said[from * k..][..width * k];
+                for ((out, said), across) in
+                    out.chunks_exact_mut(k).zip(said.chunks_exact(k)).zip(&across_weights)
+                {
+                    let weight = weight * across;
+                    out.iter_mut().zip(said).for_each(|(out, said)| *out = weight * said);
+                }
+            } else {
+                out.fill(0.0);
+            }
+            if column > 0 {
+                let left = &left[line * shared * k..][..shared * k];
+                out.iter_mut().zip(left).for_each(|(out, left)| *out += left);
+            }
+            if row > 0 && line < shared_rows {
+                let done = done_columns.len() * k;
+                let above = &above[(line * scene_width + columns.start) * k..][..done];
+                out[..done].iter_mut().zip(above).for_each(|(out, above)| *out += above);
+            }
+        });
+        // What the next window and the next row will need.
+        let done = done_columns.len();
+        self.left.clear();
+        for line in self.region.chunks_exact((width * k).max(1)) {
+            self.left.extend_from_slice(&line[done * k..]);
+        }
+        for y in done_rows.end..rows.end {
+            let line = &self.region[(y - rows.start) * width * k..][..done * k];
+            let to = ((y - done_rows.end) * self.width + columns.start) * k;
+            self.below[to..to + done * k].copy_from_slice(line);
+        }
+        if column + 1 == across.count() {
+            std::mem::swap(&mut self.above, &mut self.below);
+        }
+        let window = Window { x: columns.start, y: rows.start, width: done, height: done_rows.len() };
+        Finished { window, stride: width, classes: k, values: &self.region }
+    }
+
+    /// What must be known to go on with the next row of windows.
+    pub fn save(&self, out: &mut Vec<u8>) {
+        put_number(out, self.above.len() as u64);
+        out.extend(self.above.iter().flat_map(|v| v.to_le_bytes()));
+    }
+
+    /// Takes up what [`Blend::save`] wrote between two rows of windows.
+    ///
+    /// # Errors
+    /// Bytes that are not of such a blend.
+    pub fn restore(&mut self, from: &mut &[u8]) -> Result<(), MapError> {
+        let damaged = || MapError::Mismatch("the saved state does not fit".into());
+        let length = take_number(from).ok_or_else(damaged)? as usize;
+        if length != self.above.len() {
+            return Err(damaged());
+        }
+        let (bytes, rest) = from.split_at_checked(length * 4).ok_or_else(damaged)?;
+        let numbers = bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b));
+        self.above.iter_mut().zip(numbers).for_each(|(to, from)| *to = from);
+        *from = rest;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Any function of the pixel, blended from windows that all say the same, comes out unchanged; a window that says
+    /// something of its own shows with its weight.
+    #[test]
+    fn blending_is_the_weighted_sum() {
+        let (width, height, k) = (203, 171, 3);
+        for (tile, overlap, dead) in [(64, 32, 8), (96, 32, 16), (64, 0, 0), (128, 64, 20), (256, 32, 4)] {
+            let grid = Grid::new(width, height, tile, overlap, dead).unwrap();
+            let value = |window: usize, x: usize, y: usize, class: usize| {
+                ((x * 31 + y * 17 + class * 7 + window * 13) % 97) as f32
+            };
+            let (across, down) = (grid.across.clone(), grid.down.clone());
+            let mut expected = vec![0.0f64; width * height * k];
+            let mut got = vec![f32::NAN; width * height * k];
+            let mut blend = Blend::new(grid.clone(), width, k);
+            for row in 0..down.count() {
+                for column in 0..across.count() {
+                    let index = row * across.count() + column;
+                    for y in down.owned(row) {
+                        for x in across.owned(column) {
+                            let weight = f64::from(across.weight(column, x)) * f64::from(down.weight(row, y));
+                            for class in 0..k {
+                                expected[(y * width + x) * k + class] +=
+                                    weight * f64::from(value(index, x, y, class));
+                            }
+                        }
+                    }
+                    let (w, h) = (across.size(column), down.size(row));
+                    let mut said = Vec::new();
+                    for y in 0..h {
+                        for x in 0..w {
+                            let at = (across.start(column) + x, down.start(row) + y);
+                            said.extend((0..k).map(|class| value(index, at.0, at.1, class)));
+                        }
+                    }
+                    let done = blend.add(column, row, Some(&said));
+                    for y in 0..done.window.height {
+                        let at = ((done.window.y + y) * width + done.window.x) * k;
+                        let row = done.row(y);
+                        assert!(got[at..at + row.len()].iter().all(|v| v.is_nan()), "written twice");
+                        got[at..at + row.len()].copy_from_slice(row);
+                    }
+                }
+                let mut state = Vec::new();
+                blend.save(&mut state);
+                blend = Blend::new(grid.clone(), width, k);
+                blend.restore(&mut &state[..]).unwrap();
+            }
+            for (got, expected) in got.iter().zip(&expected) {
+                assert!((f64::from(*got) - expected).abs() < 1e-3, "{tile} {overlap}: {got} {expected}");
+            }
+        }
+    }
+}
