@@ -7,6 +7,7 @@ use hectare_data::{
     ClassificationSet, Mask, SegmentationSet, read_image, read_mask, write_mask_rgb, write_png,
 };
 use hectare_net::ClassMap;
+use hectare_report::{mask_colours, sheet};
 use hectare_train::{
     EvaluationSettings, IouReport, Layer, Protocol, TrainConfig, evaluate_classification,
     evaluate_segmentation, scored,
@@ -14,7 +15,7 @@ use hectare_train::{
 
 use super::train::failure;
 use crate::args::DemoArgs;
-use crate::demo::{land, shapes, sheet};
+use crate::demo::{land, shapes};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Watcher;
@@ -164,7 +165,7 @@ fn train(data: &Path, run: &Path, set: impl FnOnce(&mut Layer)) -> Result<(), Fa
     flags.set("width", WIDTH);
     set(&mut flags);
     let config = TrainConfig::resolve(&[flags]).or_work()?;
-    hectare_train::train(config, &Watcher::default()).map_err(failure)?;
+    super::train::train(config, &Watcher::default()).map_err(failure)?;
     Ok(())
 }
 
@@ -222,8 +223,8 @@ fn contact_sheet(
     let mut sheet_rows = Vec::new();
     for index in richest(&truths, rows) {
         let mut row =
-            vec![read_image(&set.samples[index].image).or_work()?, sheet::colours(&truths[index], &classes)];
-        row.extend(masks.iter().map(|masks| sheet::colours(&masks[index], &classes)));
+            vec![read_image(&set.samples[index].image).or_work()?, mask_colours(&truths[index], &classes)];
+        row.extend(masks.iter().map(|masks| mask_colours(&masks[index], &classes)));
         sheet_rows.push(row);
     }
     write_png(&sheet::contact_sheet(&captions, &sheet_rows, &classes, ZOOM), path).or_work()

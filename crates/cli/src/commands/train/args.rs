@@ -17,6 +17,9 @@ pub struct TrainArgs {
     /// Go on with this run from its last checkpoint.
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
+    /// Print a line for every step, for the logs of a cluster.
+    #[arg(long, requires = "resume")]
+    pub plain: bool,
     /// The problem.
     #[command(subcommand)]
     pub task: Option<TaskArgs>,
@@ -52,6 +55,10 @@ macro_rules! settings {
             #[arg(long, value_name = "FILE", help_heading = "Data and files")]
             #[serde(skip)]
             pub config: Option<PathBuf>,
+            /// Print a line for every step, for the logs of a cluster.
+            #[arg(long)]
+            #[serde(skip)]
+            pub plain: bool,
             $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
         }
     };
