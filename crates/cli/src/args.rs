@@ -8,6 +8,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
+pub use crate::commands::report::ReportArgs;
+pub use crate::commands::reproduce::ReproduceArgs;
 pub use crate::commands::train::args::TrainArgs;
 
 /// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
@@ -53,6 +55,10 @@ pub enum Command {
     Predict(PredictArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
+    /// Make every item of the report from the course's two folders, in one go that can be interrupted.
+    Reproduce(ReproduceArgs),
+    /// Show runs in one offline page: curves, figures side by side, masks over time, where networks differ.
+    Report(ReportArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
     /// Measure how fast networks and layers are on this machine, and how much memory they take.

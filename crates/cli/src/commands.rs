@@ -6,6 +6,8 @@ pub mod demo;
 pub mod eval;
 pub mod init;
 pub mod predict;
+pub mod report;
+pub mod reproduce;
 pub mod score;
 pub mod summary;
 pub mod train;

@@ -12,7 +12,9 @@ mod failure;
 mod model_file;
 mod output;
 mod progress;
+mod reproduce;
 mod signals;
+mod study;
 mod table;
 
 use std::process::ExitCode;
@@ -49,6 +51,8 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Eval(args) => commands::eval::run(args),
         Command::Predict(args) => commands::predict::run(args),
         Command::Score(args) => commands::score::run(args),
+        Command::Reproduce(args) => commands::reproduce::run(args, hectare.global.threads),
+        Command::Report(args) => commands::report::run(args),
         Command::Init(args) => commands::init::run(args),
         Command::Bench(args) => commands::bench::run(args, hectare.global.threads),
     }

@@ -106,6 +106,8 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Failure> {
         columns.push((model.to_uppercase().replace('S', "s"), report.iou, report.mean));
         masks.push(predicted);
     }
+    let page = out.join("report.html");
+    report(out, &page)?;
     let classes = ClassMap::course();
     let picture = out.join("demo.png");
     contact_sheet(&tiles.join("val"), &masks, &columns, size.rows, &picture)?;
@@ -113,17 +115,34 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Failure> {
     console::result(format_args!(
         "classifier: accuracy {accuracy:.4} on {} pictures of {} kinds\n\n\
          segmentation: intersection over union, protocol course, {} tiles\n\n{}\n\
+         {}: every figure and picture, in one page\n\
          {}: image, truth and both networks' masks\n\
          {}: data, runs (weights, metrics) and masks\n",
         size.pictures[1] * shapes::KINDS.len(),
         shapes::KINDS.len(),
         size.tiles[1],
         table::figures(&names, &columns),
+        page.display(),
         picture.display(),
         out.display()
     ))?;
     console::say(format_args!("done in {:.0} s", start.elapsed().as_secs_f64()));
     Ok(Answer::Yes)
+}
+
+/// The page of all three runs.
+fn report(out: &Path, page: &Path) -> Result<(), Failure> {
+    let paths = ["classifier", "fcn32s", "fcn8s"].map(|name| out.join("runs").join(name));
+    let mut runs = super::report::read(&paths)?;
+    for (class, kind) in runs[0].classes.classes.iter_mut().zip(shapes::KINDS) {
+        class.name = kind.to_string();
+    }
+    let names = runs[0].classes.names();
+    if let Some(confusion) = &mut runs[0].confusion {
+        confusion.names = names;
+    }
+    let title = "hectare demo: narrow networks, trained in minutes on pictures that the program draws";
+    super::report::write(&mut runs, title, page, None, true)
 }
 
 /// The classifier's data: `{class}_{id}.png` in `train` and `val`.
