@@ -51,7 +51,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a trained network on labelled data.
     Eval(EvalArgs),
-    /// Apply a trained network to pictures: masks, or test_pred.csv.
+    /// Apply a trained network to pictures: masks, or test_pred.csv; the label of a single picture is printed too.
     Predict(PredictArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
@@ -234,6 +234,9 @@ pub struct PredictArgs {
     /// Write masks as one-band PNGs with a palette instead of RGB.
     #[arg(long)]
     pub palette: bool,
+    /// Also write OUT/STEM_overlay.png: the mask over the picture.
+    #[arg(long)]
+    pub overlay: bool,
 }
 
 /// `hectare score`.

@@ -4,6 +4,7 @@ mod classify;
 mod crops;
 mod curves;
 mod detail;
+mod published;
 mod segment;
 mod settings;
 mod tiles;
@@ -53,7 +54,7 @@ fn overview(document: &mut Document, runs: &[Run]) {
                 let averaged = if best.averaged { ", averaged" } else { "" };
                 let last = format!("{:.4}", picks.last.validation);
                 (
-                    picks.metric.replace('_', " "),
+                    metric_name(picks.metric).to_string(),
                     format!("{:.4}", best.validation),
                     format!("{}{averaged}", best.epoch),
                     last,
@@ -85,6 +86,11 @@ fn overview(document: &mut Document, runs: &[Run]) {
         "The best epoch is picked on the set that it is then measured on, which promises a little too much; the last \
          epoch is not picked at all.",
     );
+}
+
+/// What people call a metric.
+fn metric_name(metric: &str) -> &str {
+    if metric == "mean_iou" { "mean IoU" } else { metric }
 }
 
 /// A number of parameters.

@@ -32,7 +32,14 @@ pub fn page(document: &Document) -> String {
             html.raw(if sections > 0 { "</section><section>" } else { "<section>" });
             sections += 1;
         }
+        let is_chart = |index: usize| matches!(document.blocks.get(index), Some(Block::Chart(_)));
+        if is_chart(index) && (index == 0 || !is_chart(index - 1)) {
+            html.raw("<div class=\"charts\">");
+        }
         write_block(&mut html, index, block);
+        if is_chart(index) && !is_chart(index + 1) {
+            html.raw("</div>");
+        }
     }
     html.raw(if sections > 0 { "</section></main>" } else { "</main>" });
     html.raw("<script>").raw(include_str!("page/script.js")).raw("</script></body></html>\n");
@@ -73,7 +80,7 @@ fn write_block(html: &mut Html, index: usize, block: &Block) {
         }
         Block::Table(table) => write_table(html, table),
         Block::Code(title, text) => {
-            html.tag("details", &[], |html| {
+            html.tag("details", &[("open", &"")], |html| {
                 html.tagged("summary", &[], title);
                 html.tagged("pre", &[("tabindex", &0)], text);
             });

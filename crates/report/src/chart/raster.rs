@@ -97,7 +97,11 @@ mod tests {
         assert!(has(&picture, COLOURS[0]) && has(&picture, COLOURS[1]) && has(&picture, INK));
         assert_eq!(LineChart::default().picture().width, WIDTH);
         let names = ["fox", "wolf"].map(str::to_string).to_vec();
-        let scatter = Scatter { points: vec![(0.0, 0.0, 0), (5.0, 1.0, 1), (5.0, 4.0, 1), (5.0, 8.0, 1)], names, ..Scatter::default() };
+        let scatter = Scatter {
+            points: vec![(0.0, 0.0, 0), (5.0, 1.0, 1), (5.0, 4.0, 1), (5.0, 8.0, 1)],
+            names,
+            ..Scatter::default()
+        };
         assert!(has(&scatter.picture(), COLOURS[1]));
         assert_eq!(Scatter::default().picture().width, SIDE);
     }

@@ -2,7 +2,7 @@
 
 use crate::chart::Scatter;
 use crate::confusion::Confusion;
-use crate::content::{curves, listed, percent};
+use crate::content::{curves, listed, percent, published};
 use crate::document::{Block, Document};
 use crate::error::ReportError;
 use crate::run::Run;
@@ -20,6 +20,10 @@ pub fn section(document: &mut Document, runs: &[&Run]) -> Result<(), ReportError
         }
         document.heading(3, format!("{}: accuracy", run.name));
         document.text(accuracy(run));
+        if published::is_problem_1(run) {
+            document
+                .text(format!("The report that this problem comes from reached {:.3}.", published::ACCURACY));
+        }
         if let Some(picks) = &run.picks
             && let Some(holdout) = &picks.on_holdout
         {

@@ -3,6 +3,7 @@
 use hectare_train::{EpochRecord, Validation};
 
 use crate::chart::{LineChart, Series};
+use crate::content::metric_name;
 use crate::document::{Block, Document};
 use crate::run::Run;
 
@@ -11,11 +12,11 @@ pub fn add(document: &mut Document, runs: &[&Run]) {
     document.heading(3, "Curves");
     let mut loss =
         LineChart { title: "Loss".into(), x: "epoch".into(), y: "loss".into(), ..LineChart::default() };
-    let metric = runs.first().and_then(|run| run.best()).map_or("metric", |(_, name)| name).replace('_', " ");
+    let metric = runs.first().and_then(|run| run.best()).map_or("metric", |(_, name)| metric_name(name));
     let mut figure = LineChart {
         title: format!("Validation {metric}"),
         x: "epoch".into(),
-        y: metric,
+        y: metric.into(),
         ..LineChart::default()
     };
     let mut rate = LineChart {

@@ -3,7 +3,7 @@
 use hectare_net::ClassMap;
 use hectare_train::{ClassFigure, Validation};
 
-use super::{crops, curves, detail, tiles};
+use super::{crops, curves, detail, published, tiles};
 use crate::content::percent;
 use crate::document::{Block, Cell, Document, Mark, Table};
 use crate::error::ReportError;
@@ -84,6 +84,15 @@ fn iou_table(runs: &[&Run]) -> Table {
     rows.push(figures("mean".into(), &means));
     let accuracies: Vec<Option<f64>> = found.iter().map(|v| v.map(|v| v.accuracy)).collect();
     rows.push(figures("pixels right".into(), &accuracies));
+    if runs.iter().all(|run| published::is_problem_2(run)) {
+        for (name, figures, mean) in published::SEGMENTATION {
+            head.push(format!("{name} in the report"));
+            for (at, row) in rows.iter_mut().enumerate() {
+                let figure = figures.get(at).copied().or((at == figures.len()).then_some(mean));
+                row.push(figure.map_or(String::new(), |figure| format!("{figure:.4}")).into());
+            }
+        }
+    }
     Table { caption: "Intersection over union of each class, best epoch of each run".into(), head, rows }
 }
 
