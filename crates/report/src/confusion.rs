@@ -95,7 +95,7 @@ impl Confusion {
 
 /// From white to a dark blue that stays apart from white without colours; shares of a row, of which few are large,
 /// by their root.
-pub fn shade(share: f64) -> [u8; 3] {
+fn shade(share: f64) -> [u8; 3] {
     let t = share.clamp(0.0, 1.0).sqrt();
     [(255.0, 8.0), (255.0, 48.0), (255.0, 107.0)].map(|(from, to)| (from + t * (to - from)) as u8)
 }

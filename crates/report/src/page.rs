@@ -2,7 +2,7 @@
 
 use hectare_net::ClassMap;
 
-use crate::confusion::{Confusion, shade};
+use crate::confusion::Confusion;
 use crate::document::{Block, Document, Gallery, Mark, Table};
 use crate::html::{Attribute, DataUrl, Html};
 
@@ -127,7 +127,8 @@ fn write_confusion(html: &mut Html, title: &str, confusion: &Confusion) {
     let n = confusion.names.len();
     let printed = n <= PRINTED;
     let cell = if printed { 52 } else { 11 };
-    let room = if printed { 96 } else { 84 };
+    let longest = confusion.names.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let room = 14 + 6 * longest.min(16);
     let side = room + n * cell + 4;
     let right = confusion.counts.accuracy();
     html.tag("figure", &[("class", &"chart matrix")], |html| {
@@ -151,11 +152,11 @@ fn write_confusion(html: &mut Html, title: &str, confusion: &Confusion) {
                     if count == 0 && t != p {
                         continue;
                     }
-                    let [r, g, b] = shade(share);
                     let (x, y) = (room + p * cell, room + t * cell);
                     let names = &confusion.names;
                     let tip = format!("{} taken for {}: {:.1} % ({count})", names[t], names[p], 100.0 * share);
-                    let fill = format!("rgb({r},{g},{b})");
+                    // Shares of a row, of which few are large, by their root.
+                    let opacity = format!("{:.3}", share.sqrt());
                     html.shape(
                         "rect",
                         &[
@@ -163,7 +164,8 @@ fn write_confusion(html: &mut Html, title: &str, confusion: &Confusion) {
                             ("y", &y),
                             ("width", &(cell - 1)),
                             ("height", &(cell - 1)),
-                            ("fill", &fill),
+                            ("class", &"heat"),
+                            ("fill-opacity", &opacity),
                             ("data-tip", &tip),
                         ],
                     );
