@@ -8,7 +8,7 @@ use clap::Args;
 use hectare_data::{ClassificationSet, SegmentationSet, image_size};
 use hectare_net::ModelKind;
 use hectare_report::{Run, Study};
-use hectare_train::{Layer, Preset, RunFolder, RunSummary, Task, TrainConfig, TrainError, duration, files};
+use hectare_train::{Layer, Preset, RunFolder, RunSummary, Task, TrainConfig, duration, files};
 
 use super::report;
 use super::train::{failure, resume, train};
@@ -240,12 +240,13 @@ fn train_stage(
     let hours = deadline.map(|deadline| {
         let left_s = deadline.saturating_duration_since(Instant::now()).as_secs_f64();
         let share = SHARES[index] / SHARES[index..].iter().sum::<f64>();
-        (left_s - 1.3 * plan.report_s).max(0.0) * share / 3600.0
+        (left_s - 1.3 * plan.report_s) * share / 3600.0
     });
+    let hours = hours.filter(|hours| *hours > 0.0);
     match train(config(plan, index, out, hours, threads)?, &watcher) {
         // Too short even for a step: one step, so that the report is complete.
-        Err(TrainError::Input(problem)) if hours.is_some() && problem.contains("--hours") => {
-            console::warn(format_args!("{problem}; one step is done"));
+        Err(error) if hours.is_some() && error.to_string().contains("is too short") => {
+            console::warn(format_args!("{error}; one step is done"));
             train(config(plan, index, out, None, threads)?, &watcher).map_err(failure)
         }
         result => result.map_err(failure),

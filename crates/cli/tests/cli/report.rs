@@ -78,7 +78,7 @@ fn a_page_of_three_runs() {
 fn runs_that_cannot_be_shown() {
     let place = Place::new();
     place.tiles("tiles", 2, 32);
-    place.hectare(&format!("{SEGMENT} --model fcn8s --epochs 1 --out run")).exits(0);
+    place.hectare(&format!("{SEGMENT} --model fcn8s --out run")).exits(0);
     place.refuses("report nothing --out a.html", &["nothing", "no run was begun here"]);
     std::fs::create_dir(place.at("a.html")).unwrap();
     place.refuses("report run --out a.html", &["a.html is a folder"]);
