@@ -75,8 +75,9 @@ pub struct MixedPair {
 /// Classes join while their mean mixing is at least this many times that of all pairs of classes ...
 const TIMES_MEAN: f64 = 4.0;
 
-/// ... and at least this share of neighbours.
-const LEAST: f64 = 0.02;
+/// ... and at least the first of these shares of neighbours. The second is enough whatever the mean: with few classes
+/// the mean is high where most of them mix.
+const ENOUGH: [f64; 2] = [0.02, 0.1];
 
 /// Groups of at least two classes, those of the map first, the most mixed first.
 pub(crate) fn groups(labels: &[u32], of_rows: &Neighbours, of_points: &Neighbours) -> Vec<Group> {
@@ -125,7 +126,7 @@ fn join(classes: &Classes, shares: &[Vec<f64>]) -> Vec<Vec<usize>> {
         .flat_map(|a| (0..a).map(move |b| (a, b)))
         .map(|(a, b)| mixing(classes, shares, a, b))
         .sum();
-    let bound = (TIMES_MEAN * all / pairs).max(LEAST);
+    let bound = (TIMES_MEAN * all / pairs).clamp(ENOUGH[0], ENOUGH[1]);
     let mut clusters: Vec<Vec<usize>> = (0..count).map(|class| vec![class]).collect();
     loop {
         let mut best = (bound, None);

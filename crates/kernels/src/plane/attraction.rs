@@ -41,32 +41,49 @@ dispatch! {
 #[inline(always)]
 fn attraction_body<S: Simd>(simd: S, p: &SparseRows, points: &[f32], rows: Range<usize>, force: &mut [f32]) {
     assert!(points.len() == 2 * p.len() && rows.len() * 2 == force.len());
-    let one = simd.splat(1.0);
     for (row, force) in rows.zip(force.as_chunks_mut::<2>().0) {
         let (columns, values) = p.row(row);
         let (x, y) = (simd.splat(points[2 * row]), simd.splat(points[2 * row + 1]));
         let (mut fx, mut fy) = (simd.splat(0.0), simd.splat(0.0));
-        let mut add = |columns: *const u32, values: *const f32| {
-            // SAFETY: the pointers have LANES entries each; every column is below N, by the matrix's promise.
-            let ((xs, ys), p) = unsafe { (simd.load_points(points.as_ptr(), columns), simd.load(values)) };
-            let (dx, dy) = (simd.sub(x, xs), simd.sub(y, ys));
-            let w = simd.div(p, simd.mul_add(dx, dx, simd.mul_add(dy, dy, one)));
-            fx = simd.mul_add(w, dx, fx);
-            fy = simd.mul_add(w, dy, fy);
-        };
         let whole = columns.len() / S::LANES * S::LANES;
         for at in (0..whole).step_by(S::LANES) {
-            add(columns[at..].as_ptr(), values[at..].as_ptr());
+            // SAFETY: LANES entries from `at` on; every column is below N, by the matrix's promise.
+            unsafe {
+                (fx, fy) =
+                    pull(simd, points, (x, y), columns.as_ptr().add(at), values.as_ptr().add(at), (fx, fy));
+            }
         }
         if whole < columns.len() {
             // The rest is filled up with the point itself and the weight 0.
             let (mut last, mut weights) = ([row as u32; 16], [0.0; 16]);
             last[..columns.len() - whole].copy_from_slice(&columns[whole..]);
             weights[..columns.len() - whole].copy_from_slice(&values[whole..]);
-            add(last.as_ptr(), weights.as_ptr());
+            // SAFETY: no set has more than 16 lanes; the columns as above.
+            unsafe { (fx, fy) = pull(simd, points, (x, y), last.as_ptr(), weights.as_ptr(), (fx, fy)) };
         }
         *force = [sum(simd, fx), sum(simd, fy)];
     }
+}
+
+/// Adds the pull of `LANES` entries on the point (`x`, `y`) to its force. A function and not a closure: those that are
+/// called twice are compiled on their own, without the instruction set.
+///
+/// # Safety
+/// `columns` and `values` must be valid for reading `LANES` numbers, and `points` must have two at each column.
+#[inline(always)]
+unsafe fn pull<S: Simd>(
+    simd: S,
+    points: &[f32],
+    (x, y): (S::V, S::V),
+    columns: *const u32,
+    values: *const f32,
+    (fx, fy): (S::V, S::V),
+) -> (S::V, S::V) {
+    // SAFETY: the caller promises both.
+    let ((xs, ys), p) = unsafe { (simd.load_points(points.as_ptr(), columns), simd.load(values)) };
+    let (dx, dy) = (simd.sub(x, xs), simd.sub(y, ys));
+    let w = simd.div(p, simd.mul_add(dx, dx, simd.mul_add(dy, dy, simd.splat(1.0))));
+    (simd.mul_add(w, dx, fx), simd.mul_add(w, dy, fy))
 }
 
 /// The sum of a vector's lanes, from the first to the last.
