@@ -9,6 +9,7 @@ use hectare_net::{Geometry, Head, ModelKind, UnknownName};
 use hectare_train::Views;
 
 pub use crate::commands::train::args::TrainArgs;
+use crate::map::args::MapArgs;
 
 /// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
 #[derive(Parser, Debug)]
@@ -53,6 +54,10 @@ pub enum Command {
     Predict(PredictArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
+    /// Make a map of pictures: t-SNE of what a trained network sees in them.
+    Embed(EmbedArgs),
+    /// Make a map of the rows of any matrix by t-SNE.
+    Tsne(TsneArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
     /// Measure how fast networks and layers are on this machine, and how much memory they take.
@@ -228,6 +233,47 @@ pub struct PredictArgs {
     /// Write masks as one-band PNGs with a palette instead of RGB.
     #[arg(long)]
     pub palette: bool,
+}
+
+/// `hectare embed`.
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// Pictures: a folder of files such as 12_345.png, a folder per class, a CSV list, or any folder of pictures.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The node whose values are the features, as `summary` names it [default: what the last layer reads, before a ReLU
+    /// or dropout].
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Average the features over the positions of the node's map (the default for segmentation networks).
+    #[arg(long)]
+    pub average: bool,
+    /// Only the first N pictures.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Also write features.npy (N x D).
+    #[arg(long)]
+    pub features: bool,
+    /// The map.
+    #[command(flatten)]
+    pub map: MapArgs,
+}
+
+/// `hectare tsne`.
+#[derive(Args, Debug)]
+pub struct TsneArgs {
+    /// The rows: real numbers of any kind, N x D.
+    #[arg(value_name = "FEATURES.npy")]
+    pub features: PathBuf,
+    /// The class of each row: whole numbers in a .npy file, or a number or a name on each line of a text file.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// The map.
+    #[command(flatten)]
+    pub map: MapArgs,
 }
 
 /// `hectare score`.

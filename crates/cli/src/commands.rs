@@ -3,9 +3,11 @@
 pub mod bench;
 pub mod data_check;
 pub mod demo;
+pub mod embed;
 pub mod eval;
 pub mod init;
 pub mod predict;
 pub mod score;
 pub mod summary;
 pub mod train;
+pub mod tsne;

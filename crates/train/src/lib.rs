@@ -19,6 +19,7 @@ mod config;
 mod error;
 mod evaluate;
 mod events;
+mod features;
 pub mod files;
 mod holdout;
 mod memory;
@@ -48,6 +49,7 @@ pub use config::{
 pub use error::{Cause, Divergence, TrainError};
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 pub use events::{Event, Observer, Silent};
+pub use features::FeatureModel;
 pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
 pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};

@@ -27,6 +27,12 @@ const PAIR: f64 = 0.30;
 const POINT: f64 = 60.0;
 const NODE: f64 = 0.9;
 
+/// So few points are always computed over all pairs.
+const FEW: usize = 64;
+
+/// Least Z of a point on the grid.
+const LEAST_Z: f64 = 1e-6;
+
 impl Forces {
     pub(crate) fn new(isa: Isa, method: Repulsion, n: usize) -> Forces {
         Forces {
@@ -52,12 +58,14 @@ impl Forces {
             self.counts[1] += 1;
             let size = Size::of(side, 1.0);
             self.widest = (self.widest.0.max(size.length / 2), self.widest.1.max(size.spacing));
-            self.grid.repulsion(points, &mut self.repulsion)
+            // Of points that all stand alone, Z is what rounding left of the difference of two large numbers.
+            self.grid.repulsion(points, &mut self.repulsion).max(LEAST_Z * p.len() as f64)
         }
     }
 
     fn is_exact(&self, n: usize, side: f32) -> bool {
         match self.method {
+            _ if n <= FEW => true,
             Repulsion::Exact => true,
             Repulsion::Fft => false,
             Repulsion::Auto => {

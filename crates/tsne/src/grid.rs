@@ -361,7 +361,7 @@ mod tests {
         let isa = Isa::best();
         // Extent, error of the forces relative to their size, relative error of Z.
         for (span, force_bound, z_bound) in [
-            (1e-4, 1e-3, 1e-5),
+            (1e-4, 1e-3, 5e-5),
             (1.0, 2e-5, 1e-5),
             (4.0, 5e-4, 2e-5),
             (15.0, 4e-3, 1e-4),

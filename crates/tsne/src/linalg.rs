@@ -1,5 +1,9 @@
 //! Small dense linear algebra in `f64`: what a randomised PCA needs of it.
 
+use hectare_kernels::threads::parallel_chunks_mut;
+
+use crate::parts::map_parts;
+
 /// Eigenvalues, the largest first, and eigenvectors (row by row) of a symmetric `n` x `n` matrix, by Jacobi's
 /// rotations (Golub and Van Loan, section 8.5).
 pub(crate) fn symmetric_eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>) {
@@ -45,36 +49,71 @@ pub(crate) fn symmetric_eigen(mut a: Vec<f64>, n: usize) -> (Vec<f64>, Vec<f64>)
     (values, vectors)
 }
 
-/// Makes the `m` columns of `a` (N x `m`) orthonormal, column by column, twice over (Giraud, Langou and
-/// Rozloznik 2005). Columns that depend on those before them become zero.
+/// Rows in a task.
+const ROWS: usize = 1024;
+
+/// Makes the `m` columns of `a` (N x `m`) orthonormal, column by column, twice over (classical Gram-Schmidt with
+/// reorthogonalisation: Giraud, Langou and Rozloznik 2005). Columns that depend on those before them become zero.
 pub(crate) fn orthonormalise(a: &mut [f32], m: usize) {
     let n = a.len() / m.max(1);
-    // Column by column in memory: a column's projections are then dot products of whole lines.
-    let mut columns: Vec<Vec<f64>> =
-        (0..m).map(|j| a.iter().skip(j).step_by(m).map(|x| f64::from(*x)).collect()).collect();
+    // Parts of rows, each column by column in memory: sums run along lines, and over parts in order.
+    let mut parts: Vec<Vec<f64>> = map_parts(n, ROWS, |rows| {
+        let mut part = Vec::with_capacity(rows.len() * m);
+        for j in 0..m {
+            part.extend(a[rows.start * m..rows.end * m].iter().skip(j).step_by(m).map(|x| f64::from(*x)));
+        }
+        part
+    });
     for j in 0..m {
-        let (before, rest) = columns.split_at_mut(j);
-        let column = &mut rest[0];
-        let original = dot(column, column).sqrt();
+        let mut sums = products(&parts, m, j);
+        let original = sums[j].sqrt();
         for _ in 0..2 {
-            for other in before.iter() {
-                let projection = dot(other, column);
-                for (x, o) in column.iter_mut().zip(other) {
-                    *x -= projection * o;
+            parallel_chunks_mut(&mut parts, 1, |_, part| {
+                let (before, column) = split(&mut part[0], m, j);
+                for (other, projection) in before.chunks_exact(column.len()).zip(&sums) {
+                    for (x, o) in column.iter_mut().zip(other) {
+                        *x -= projection * o;
+                    }
                 }
+            });
+            sums = products(&parts, m, j);
+        }
+        let norm = sums[j].sqrt();
+        let factor = if norm > 1e-7 * original && norm > 0.0 { 1.0 / norm } else { 0.0 };
+        parallel_chunks_mut(&mut parts, 1, |_, part| {
+            split(&mut part[0], m, j).1.iter_mut().for_each(|x| *x *= factor);
+        });
+    }
+    parallel_chunks_mut(a, ROWS * m.max(1), |index, rows| {
+        let count = rows.len() / m;
+        for (i, row) in rows.chunks_exact_mut(m).enumerate() {
+            for (j, x) in row.iter_mut().enumerate() {
+                *x = parts[index][j * count + i] as f32;
             }
         }
-        let norm = dot(column, column).sqrt();
-        let factor = if norm > 1e-7 * original && norm > 0.0 { 1.0 / norm } else { 0.0 };
-        for x in column.iter_mut() {
-            *x *= factor;
-        }
+    });
+}
+
+/// Products of column `j` with all columns up to itself.
+fn products(parts: &[Vec<f64>], m: usize, j: usize) -> Vec<f64> {
+    let mut sums = vec![0.0; j + 1];
+    let of_parts = map_parts(parts.len(), 1, |index| {
+        let part = &parts[index.start];
+        let count = part.len() / m;
+        let column = &part[j * count..(j + 1) * count];
+        part.chunks_exact(count).take(j + 1).map(|other| dot(other, column)).collect::<Vec<_>>()
+    });
+    for part in of_parts {
+        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += part);
     }
-    for i in 0..n {
-        for (j, column) in columns.iter().enumerate() {
-            a[i * m + j] = column[i] as f32;
-        }
-    }
+    sums
+}
+
+/// The columns before `j`, and `j`.
+fn split(part: &mut [f64], m: usize, j: usize) -> (&[f64], &mut [f64]) {
+    let count = part.len() / m;
+    let (before, rest) = part.split_at_mut(j * count);
+    (before, &mut rest[..count])
 }
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {

@@ -121,7 +121,7 @@ pub(crate) fn descend(
                     motion.gain[c] = gain.max(LEAST_GAIN);
                     motion.step[c] = momentum * motion.step[c] - rate * motion.gain[c] * gradient[c];
                 }
-                let length = motion.step[0].hypot(motion.step[1]);
+                let length = (motion.step[0] * motion.step[0] + motion.step[1] * motion.step[1]).sqrt();
                 if length > longest {
                     motion.step = motion.step.map(|step| step * (longest / length));
                 }

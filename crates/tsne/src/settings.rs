@@ -39,7 +39,7 @@ pub enum Repulsion {
     Auto,
     /// Over all pairs.
     Exact,
-    /// By interpolation on a grid and FFT.
+    /// By interpolation on a grid and FFT (over all pairs for up to 64 points).
     Fft,
 }
 
