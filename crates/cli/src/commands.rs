@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod data_check;
 pub mod demo;
+pub mod embed;
 pub mod eval;
 pub mod init;
 pub mod predict;
@@ -11,3 +12,4 @@ pub mod reproduce;
 pub mod score;
 pub mod summary;
 pub mod train;
+pub mod tsne;

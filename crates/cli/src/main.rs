@@ -9,6 +9,7 @@ mod commands;
 mod console;
 mod demo;
 mod failure;
+mod map;
 mod model_file;
 mod output;
 mod progress;
@@ -53,6 +54,8 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Score(args) => commands::score::run(args),
         Command::Reproduce(args) => commands::reproduce::run(args, hectare.global.threads),
         Command::Report(args) => commands::report::run(args),
+        Command::Embed(args) => commands::embed::run(args),
+        Command::Tsne(args) => commands::tsne::run(args),
         Command::Init(args) => commands::init::run(args),
         Command::Bench(args) => commands::bench::run(args, hectare.global.threads),
     }

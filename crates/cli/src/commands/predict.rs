@@ -88,7 +88,7 @@ fn classify(model: &mut Model, paths: &[PathBuf], args: &PredictArgs) -> Result<
         let probabilities = model.classify(&images).or_work()?;
         for (path, row) in batch.iter().zip(probabilities.chunks_exact(k)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            csv += &format!("{},{}\n", quoted(&name), model.recipe().largest(row));
+            csv += &format!("{},{}\n", output::csv_field(&name), model.recipe().largest(row));
         }
         all.extend_from_slice(&probabilities);
         counter.set(all.len() / k, paths.len());
@@ -111,24 +111,4 @@ fn classify(model: &mut Model, paths: &[PathBuf], args: &PredictArgs) -> Result<
 
 fn input_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A field of a CSV file (RFC 4180).
-fn quoted(field: &str) -> std::borrow::Cow<'_, str> {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\"")).into()
-    } else {
-        field.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_where_they_must() {
-        assert_eq!(quoted("0_450.png"), "0_450.png");
-        assert_eq!(quoted("a,\"b\".png"), "\"a,\"\"b\"\".png\"");
-    }
 }

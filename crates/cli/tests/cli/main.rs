@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod commands;
+mod map;
 mod report;
 mod score;
 mod support;
