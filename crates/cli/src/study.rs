@@ -1,15 +1,18 @@
 //! What a report needs to know and a run does not: the best weights on every tile, and what the data is.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
+use clap::Parser;
 use hectare_data::{ClassificationSet, SegmentationSet, read_mask, write_mask_rgb};
-use hectare_report::{DataFacts, Run, SetFacts, Study, fingerprint};
+use hectare_report::{DataFacts, Embedding, Run, SetFacts, Study, fingerprint};
 use hectare_train::{EvaluationSettings, TrainError, evaluate_segmentation, sha256};
 
+use crate::args::{Command, Hectare};
 use crate::failure::{Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Counter;
-use crate::{console, output};
+use crate::{commands, console, output};
 
 /// Predicts every tile of a segmentation run's validation set with its best weights and counts, unless that was done
 /// with the same weights before. The masks and the counts stay in the run folder.
@@ -59,6 +62,33 @@ pub fn tiles(run: &mut Run) -> Result<(), Failure> {
     counter.finish();
     study.write(&run.folder).or_work()?;
     run.study = Some(study);
+    Ok(())
+}
+
+/// Makes the t-SNE of what a classifier's best weights see in its validation set, in `RUN/tsne`, unless one is there that
+/// is younger than the weights.
+///
+/// # Errors
+/// Pictures or weights that cannot be used, or a folder that cannot be written.
+pub fn embedding(run: &mut Run) -> Result<(), Failure> {
+    let changed = |path: &Path| std::fs::metadata(path).and_then(|found| found.modified()).ok();
+    let (folder, weights) = (run.folder.root().join("tsne"), run.folder.best());
+    if !run.is_classifier() || !run.config.val.exists() || !weights.exists() {
+        return Ok(());
+    }
+    if changed(&folder.join("map.csv")).is_none_or(|map| Some(map) < changed(&weights)) {
+        console::say(format_args!("{}: t-SNE of the validation set", run.name));
+        let mut words: Vec<OsString> = ["hectare", "embed"].map(OsString::from).to_vec();
+        words.push(weights.into());
+        words.extend(["--data".into(), run.config.val.clone().into(), "--out".into(), folder.clone().into()]);
+        if let Some(limit) = run.config.validation_limit() {
+            words.extend(["--limit".into(), limit.to_string().into()]);
+        }
+        if let Command::Embed(args) = Hectare::try_parse_from(words).or_work()?.command {
+            commands::embed::run(&args)?;
+        }
+    }
+    run.embedding = Embedding::read(&folder).ok();
     Ok(())
 }
 

@@ -24,12 +24,21 @@ pub fn report(runs: &[Run], title: &str) -> Result<Document, ReportError> {
         return Err(ReportError::Mismatch("a report needs a run".into()));
     }
     check_classes(runs)?;
+    let mut runs = runs.to_vec();
+    let by_eye = runs
+        .iter_mut()
+        .filter(|run| run.is_classifier())
+        .fold(false, |any, run| published::name_classes(run) || any);
+    let runs = &runs[..];
     let mut document = Document { title: title.to_string(), ..Document::default() };
     overview(&mut document, runs);
     let classifiers: Vec<&Run> = runs.iter().filter(|run| run.is_classifier()).collect();
     let segmenters: Vec<&Run> = runs.iter().filter(|run| !run.is_classifier()).collect();
     if !classifiers.is_empty() {
         classify::section(&mut document, &classifiers)?;
+        if by_eye {
+            document.note("Names of the classes are by eye; the data has numbers only.");
+        }
     }
     if !segmenters.is_empty() {
         segment::section(&mut document, &segmenters)?;
@@ -74,13 +83,17 @@ fn overview(document: &mut Document, runs: &[Run]) {
         head: head.map(str::to_string).to_vec(),
         rows: runs.iter().map(row).collect(),
     }));
-    let narrow: Vec<String> = runs
-        .iter()
-        .filter(|run| run.config.width != 1.0)
-        .map(|run| format!("{} has {} of the channels of the published network", run.name, run.config.width))
-        .collect();
-    if !narrow.is_empty() {
-        document.note(format!("Narrow networks: {}.", narrow.join("; ")));
+    let narrow: Vec<&Run> = runs.iter().filter(|run| run.config.width != 1.0).collect();
+    if let Some(first) = narrow.first() {
+        let names: Vec<String> = narrow.iter().map(|run| run.name.clone()).collect();
+        let width = match narrow.iter().all(|run| run.config.width == first.config.width) {
+            true => format!("{} of", first.config.width),
+            false => "a part of".to_string(),
+        };
+        document.note(format!(
+            "Narrow networks: {} with {width} the published networks' channels. Their figures are no measure of the published ones.",
+            listed(&names)
+        ));
     }
     document.note(
         "The best epoch is picked on the set that it is then measured on, which promises a little too much; the last \

@@ -39,11 +39,11 @@ impl Embedding {
     /// # Errors
     /// No table there, or one without these columns or with a line that does not fit them.
     pub fn read(folder: &Path) -> Result<Embedding, ReportError> {
-        let table = ["tsne.csv", "map.csv", "embedding.csv"].map(|name| folder.join(name));
+        let table = ["map.csv", "tsne.csv"].map(|name| folder.join(name));
         let Some(path) = table.iter().find(|path| path.exists()) else {
             return Err(ReportError::run(
                 folder,
-                "holds no tsne.csv; make one with `hectare embed MODEL --data DIR`",
+                "holds no map.csv; make one with `hectare embed MODEL --data DIR`",
             ));
         };
         let text =
@@ -68,10 +68,11 @@ impl Embedding {
                 name.map(|at| cells.get(at..).unwrap_or_default().join(",").trim_matches('"').to_string()),
             );
         }
-        for name in ["tsne.json", "map.json", "quality.json"] {
+        for name in ["map.json", "tsne.json"] {
             let Ok(text) = std::fs::read(folder.join(name)) else { continue };
             let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
-            if let Some(groups) = value.get("groups") {
+            // Beside the figures, or among those of quality.
+            if let Some(groups) = value.get("groups").or_else(|| value.get("quality")?.get("groups")) {
                 found.groups = serde_json::from_value(groups.clone()).unwrap_or_default();
             }
             collect_figures(&value, "", &mut found.figures);
@@ -114,14 +115,14 @@ mod tests {
     #[test]
     fn tables_with_and_without_groups() {
         let folder = tempfile::tempdir().unwrap();
-        let table = folder.path().join("tsne.csv");
+        let table = folder.path().join("map.csv");
         assert!(Embedding::read(folder.path()).unwrap_err().to_string().contains("hectare embed"));
         std::fs::write(&table, "row,x,y,class,name\n0,1.5,-2,3,a.png\n1,0,1e-3,0,\"b,c.png\"\n").unwrap();
         let found = Embedding::read(folder.path()).unwrap();
         assert_eq!(found.points, [(1.5, -2.0, 3), (0.0, 1e-3, 0)]);
         assert_eq!((found.names[1].as_str(), found.groups.len()), ("b,c.png", 0));
         let groups = r#"{"kl": 1.5, "groups": [{"space": "map", "classes": [3, 0], "mixed": 0.4, "own": 0.5, "outside": 0.1}]}"#;
-        std::fs::write(folder.path().join("tsne.json"), groups).unwrap();
+        std::fs::write(folder.path().join("map.json"), groups).unwrap();
         let found = Embedding::read(folder.path()).unwrap();
         assert_eq!((found.groups[0].classes.as_slice(), found.figures.len()), (&[3, 0][..], 1));
         std::fs::write(&table, "x,y,class\n1,2\n").unwrap();

@@ -19,7 +19,7 @@ use crate::demo::{land, shapes};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Watcher;
-use crate::{console, output, table};
+use crate::{console, output, study, table};
 
 /// What the pictures are drawn from.
 const SEED: u64 = 2026;
@@ -134,6 +134,7 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Failure> {
 fn report(out: &Path, page: &Path) -> Result<(), Failure> {
     let paths = ["classifier", "fcn32s", "fcn8s"].map(|name| out.join("runs").join(name));
     let mut runs = super::report::read(&paths)?;
+    runs.iter_mut().try_for_each(study::embedding)?;
     for (class, kind) in runs[0].classes.classes.iter_mut().zip(shapes::KINDS) {
         class.name = kind.to_string();
     }

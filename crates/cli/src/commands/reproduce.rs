@@ -17,7 +17,7 @@ use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Watcher;
 use crate::reproduce::pace::measure;
 use crate::reproduce::plan::{Plan, SHARES, Sizes, Stage, Wish, plan};
-use crate::{console, output, signals};
+use crate::{console, output, signals, study};
 
 /// Longer than this is not begun without being asked twice.
 const LONG_S: f64 = 24.0 * 3600.0;
@@ -137,6 +137,7 @@ pub fn run(args: &ReproduceArgs, threads: Option<usize>) -> Result<Answer, Failu
     }
     let paths: Vec<PathBuf> = plan.stages.iter().map(|stage| run_folder(&args.out, stage)).collect();
     let mut runs = report::read(&paths)?;
+    runs.iter_mut().try_for_each(study::embedding)?;
     let page = args.out.join("report.html");
     report::write(&mut runs, "Image classification and semantic segmentation", &page, None, true)?;
     let text = args.out.join("report.md");

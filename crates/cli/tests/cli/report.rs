@@ -83,7 +83,7 @@ fn runs_that_cannot_be_shown() {
     std::fs::create_dir(place.at("a.html")).unwrap();
     place.refuses("report run --out a.html", &["a.html is a folder"]);
     place.refuses("report run --out tiles/0000_sat.png/b.html", &["cannot be written"]);
-    place.refuses("report run --tsne tiles --out b.html", &["holds no tsne.csv"]);
+    place.refuses("report run --tsne tiles --out b.html", &["holds no map.csv"]);
     let copy = |to: &str| {
         std::fs::create_dir(place.at(to)).unwrap();
         for file in ["config.toml", "env.json", "classes.toml", "metrics.jsonl"] {
@@ -118,7 +118,8 @@ fn reproduce_goes_all_the_way_and_skips_what_is_done() {
     assert!(said.err.contains("expected to end about"), "{said:?}");
     let grade = text(&place, "out/scores/fcn8s.txt");
     assert!(grade.starts_with("class #0 : ") && grade.contains("mean_iou: "), "{grade}");
-    assert!(text(&place, "out/report.html").contains("fcn16s"));
+    let page = text(&place, "out/report.html");
+    assert!(page.contains("fcn16s") && page.contains("t-SNE of the features"));
     // Once more: nothing is trained again; other settings are refused.
     let weights = |run: &str| {
         let file = place.at(&format!("out/runs/{run}/weights/last.safetensors"));

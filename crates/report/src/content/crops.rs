@@ -1,4 +1,4 @@
-//! Cut-outs of the tiles in which two runs differ most, for the better and for the worse.
+//! Cut-outs of the tiles, on class borders, in which two runs differ most, for the better and for the worse.
 
 use hectare_data::{Image, Mask, read_image, read_mask};
 
@@ -82,7 +82,18 @@ pub fn add(document: &mut Document, runs: &[&Run]) -> Result<(), ReportError> {
     Ok(())
 }
 
-/// The window of a tile where the second mask gains most, and the one where it loses most.
+/// Whether at least a tenth of a window is not of its most frequent class.
+fn holds_border(truth: &Mask, [x, y]: [usize; 2], [width, height]: [usize; 2]) -> bool {
+    let mut counts = [0usize; 256];
+    for row in y..y + height {
+        let start = row * truth.width + x;
+        truth.ids[start..start + width].iter().for_each(|id| counts[usize::from(*id)] += 1);
+    }
+    let most = counts.iter().max().copied().unwrap_or(0);
+    (width * height - most) * 10 >= width * height
+}
+
+/// The window of a tile where the second mask gains most, and the one where it loses most, of those that hold a border.
 fn extremes(sample: usize, truth: &Mask, a: &Mask, b: &Mask) -> Vec<Window> {
     let [width, height] = truth.size();
     let size = [(width / 4).max(1), (height / 4).max(1)];
@@ -102,6 +113,9 @@ fn extremes(sample: usize, truth: &Mask, a: &Mask, b: &Mask) -> Vec<Window> {
     let (mut most, mut least): (Option<Window>, Option<Window>) = (None, None);
     for y in (0..=height - size[1]).step_by(step[1]) {
         for x in (0..=width - size[0]).step_by(step[0]) {
+            if !holds_border(truth, [x, y], size) {
+                continue;
+            }
             let (right, below) = (x + size[0], y + size[1]);
             let total = sum(right, below) - sum(x, below) - sum(right, y) + sum(x, y);
             let gain = total as f64 / (size[0] * size[1]) as f64;

@@ -118,7 +118,7 @@ fn verdict(
         regions.iter().filter_map(|row| Some((row.0.as_str(), gain(row)?))).collect();
     if let [small, .., large] = known[..] {
         text += &format!(
-            " In regions of {} pixels it has {:+.4}, in those of {} pixels {:+.4}.",
+            " Where regions have {} pixels it has {:+.4}, where they have {} {:+.4}.",
             small.0, small.1, large.0, large.1
         );
     }
