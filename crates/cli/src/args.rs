@@ -15,7 +15,10 @@ pub use crate::commands::data_tile::DataTileArgs;
 pub use crate::commands::polygons::PolygonsArgs;
 use crate::commands::predict::scene_args::SceneArgs;
 pub use crate::commands::sample::SampleArgs;
+pub use crate::commands::report::ReportArgs;
+pub use crate::commands::reproduce::ReproduceArgs;
 pub use crate::commands::train::args::TrainArgs;
+use crate::map::args::MapArgs;
 
 /// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
 #[derive(Parser, Debug)]
@@ -56,7 +59,8 @@ pub enum Command {
     Train(TrainArgs),
     /// Measure a trained network on labelled data.
     Eval(EvalArgs),
-    /// Apply a trained network: masks or test_pred.csv of pictures, georeferenced maps of scenes.
+    /// Apply a trained network: masks or test_pred.csv of pictures (the label of a single one is printed too),
+    /// georeferenced maps of scenes.
     Predict(PredictArgs),
     /// Hectares of each class of a map.
     Area(AreaArgs),
@@ -68,6 +72,14 @@ pub enum Command {
     Score(ScoreArgs),
     /// Write a model as ONNX, for other programs, or as safetensors.
     Convert(ConvertArgs),
+    /// Make every item of the report from the course's two folders, in one go that can be interrupted.
+    Reproduce(ReproduceArgs),
+    /// Show runs in one offline page: curves, figures side by side, masks over time, where networks differ.
+    Report(ReportArgs),
+    /// Make a map of pictures: t-SNE of what a trained network sees in them.
+    Embed(EmbedArgs),
+    /// Make a map of the rows of any matrix by t-SNE.
+    Tsne(TsneArgs),
     /// Write the weights file of a network that was not trained.
     Init(InitArgs),
     /// Measure how fast networks and layers are on this machine, and how much memory they take.
@@ -283,6 +295,50 @@ pub struct PredictArgs {
     /// Flags that go with scenes.
     #[command(flatten)]
     pub scene: SceneArgs,
+    /// Also write OUT/STEM_overlay.png: the mask over the picture.
+    #[arg(long)]
+    pub overlay: bool,
+}
+
+/// `hectare embed`.
+#[derive(Args, Debug)]
+pub struct EmbedArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// Pictures: a folder of files such as 12_345.png, a folder per class, a CSV list, or any folder of pictures.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The node whose values are the features, as `summary` names it [default: what the last layer reads, before a ReLU
+    /// or dropout].
+    #[arg(long, value_name = "NAME")]
+    pub node: Option<String>,
+    /// Average the features over the positions of the node's map (the default for segmentation networks).
+    #[arg(long)]
+    pub average: bool,
+    /// Only the first N pictures.
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Also write features.npy (N x D).
+    #[arg(long)]
+    pub features: bool,
+    /// The map.
+    #[command(flatten)]
+    pub map: MapArgs,
+}
+
+/// `hectare tsne`.
+#[derive(Args, Debug)]
+pub struct TsneArgs {
+    /// The rows: real numbers of any kind, N x D.
+    #[arg(value_name = "FEATURES.npy")]
+    pub features: PathBuf,
+    /// The class of each row: whole numbers in a .npy file, or a number or a name on each line of a text file.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// The map.
+    #[command(flatten)]
+    pub map: MapArgs,
 }
 
 /// `hectare score`.

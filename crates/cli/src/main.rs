@@ -10,10 +10,13 @@ mod console;
 mod demo;
 mod download;
 mod failure;
+mod map;
 mod model_file;
 mod output;
 mod progress;
+mod reproduce;
 mod signals;
+mod study;
 mod table;
 
 use std::process::ExitCode;
@@ -55,6 +58,10 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Polygons(args) => commands::polygons::run(args),
         Command::Score(args) => commands::score::run(args),
         Command::Convert(args) => commands::convert::run(args),
+        Command::Reproduce(args) => commands::reproduce::run(args, hectare.global.threads),
+        Command::Report(args) => commands::report::run(args),
+        Command::Embed(args) => commands::embed::run(args),
+        Command::Tsne(args) => commands::tsne::run(args),
         Command::Init(args) => commands::init::run(args),
         Command::Bench(args) => commands::bench::run(args, hectare.global.threads),
     }

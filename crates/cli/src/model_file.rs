@@ -8,7 +8,7 @@ use hectare_kernels::Isa;
 use hectare_map::NetworkSegmenter;
 use hectare_net::weights::{self, LoadedModel, Overrides, WeightError};
 use hectare_net::{Mode, ModelCard, Network, Params, Shape, estimate_memory};
-use hectare_train::Model;
+use hectare_train::{FeatureModel, Model};
 
 use crate::args::ModelFileArgs;
 use crate::commands::summary::has_geometry;
@@ -125,5 +125,13 @@ impl Loaded {
     /// A description that does not fit the network (exit code 2).
     pub fn into_model(self) -> Result<Model, Failure> {
         Model::new(self.card, self.network, self.params, Isa::best()).or_input()
+    }
+
+    /// The network up to a node.
+    ///
+    /// # Errors
+    /// As [`Loaded::into_model`], and a node that the network has not (exit code 2).
+    pub fn into_features(self, node: Option<&str>, average: bool) -> Result<FeatureModel, Failure> {
+        FeatureModel::new(&self.card, self.network, self.params, Isa::best(), node, average).or_input()
     }
 }

@@ -66,6 +66,15 @@ pub fn parent(path: &Path) -> PathBuf {
     path.parent().unwrap_or(Path::new("")).to_path_buf()
 }
 
+/// A field of a CSV file (RFC 4180).
+pub fn csv_field(field: &str) -> std::borrow::Cow<'_, str> {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\"")).into()
+    } else {
+        field.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,5 +90,11 @@ mod tests {
         assert_eq!(failure.exit_code(), 2);
         assert!(failure.to_string().contains("not a folder"), "{failure}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn fields_are_quoted_where_they_must() {
+        assert_eq!(csv_field("0_450.png"), "0_450.png");
+        assert_eq!(csv_field("a,\"b\".png"), "\"a,\"\"b\"\".png\"");
     }
 }

@@ -77,9 +77,15 @@ impl Drop for Counter {
 pub struct Watcher {
     state: Mutex<State>,
     stop: Arc<AtomicBool>,
+    plain: bool,
 }
 
 impl Watcher {
+    /// With `plain`, a line for every step in place of bars.
+    pub fn plain(self, plain: bool) -> Watcher {
+        Watcher { plain, ..self }
+    }
+
     /// A watcher that ends the run, after the step in progress, once the flag is up.
     pub fn until(stop: Arc<AtomicBool>) -> Watcher {
         Watcher { stop, ..Watcher::default() }
@@ -93,8 +99,8 @@ impl Watcher {
         }
     }
 
-    fn moved(state: &mut State, what: &str, done: usize, total: usize, message: String) {
-        if !console::moves() {
+    fn moved(&self, state: &mut State, what: &str, done: usize, total: usize, message: String) {
+        if !console::moves() || self.plain {
             return;
         }
         let same = state.bar.as_ref().is_some_and(|bar| bar.prefix() == what);
@@ -123,7 +129,7 @@ impl Observer for Watcher {
         match *event {
             Event::Message(text) => Self::line(&state, text),
             Event::Checking { set, done, total } => {
-                Self::moved(&mut state, &format!("checking the {set} set"), done, total, String::new());
+                self.moved(&mut state, &format!("checking the {set} set"), done, total, String::new());
                 if done == total {
                     Self::cleared(&mut state);
                 }
@@ -131,15 +137,17 @@ impl Observer for Watcher {
             Event::EpochStart { .. } => state.spoke = Some(Instant::now()),
             Event::Step { epoch, done, steps, loss, lr, images_per_s } => {
                 let message = format!("loss {loss:.4} rate {lr:.2e} {images_per_s:.1} images/s");
-                if console::moves() {
-                    Self::moved(&mut state, &format!("epoch {epoch}"), done, steps, message);
+                if self.plain {
+                    console::say(format_args!("epoch {epoch} step {done}/{steps} {message}"));
+                } else if console::moves() {
+                    self.moved(&mut state, &format!("epoch {epoch}"), done, steps, message);
                 } else if state.spoke.is_none_or(|at| at.elapsed() > LINE_EVERY) && done < steps {
                     state.spoke = Some(Instant::now());
                     console::say(format_args!("epoch {epoch}, step {done} of {steps}: {message}"));
                 }
             }
             Event::Validating { done, total } => {
-                Self::moved(&mut state, "validating", done, total, String::new());
+                self.moved(&mut state, "validating", done, total, String::new());
             }
             Event::EpochEnd(record) => {
                 Self::cleared(&mut state);
@@ -151,6 +159,20 @@ impl Observer for Watcher {
 
     fn should_stop(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Two who watch one run.
+pub struct Both<'a>(pub &'a dyn Observer, pub &'a dyn Observer);
+
+impl Observer for Both<'_> {
+    fn event(&self, event: &Event<'_>) {
+        self.0.event(event);
+        self.1.event(event);
+    }
+
+    fn should_stop(&self) -> bool {
+        self.0.should_stop() || self.1.should_stop()
     }
 }
 

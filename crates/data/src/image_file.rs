@@ -102,8 +102,18 @@ pub fn image_size(path: &Path) -> Result<[usize; 2], DataError> {
 /// # Panics
 /// When `pixels` is not as long as the size says.
 pub fn write_png(image: &Image, path: &Path) -> Result<(), DataError> {
-    assert_eq!(image.pixels.len(), image.width * image.height * 3, "pixels of a {:?} picture", image.size());
-    let bytes = png_file::encode_rgb(image.width, image.height, &image.pixels)
-        .map_err(|e| DataError::Io { path: path.into(), reason: e.to_string() })?;
+    let bytes = encode_png(image).map_err(|e| DataError::Io { path: path.into(), reason: e.to_string() })?;
     write_atomic(path, &bytes)
+}
+
+/// A picture as the bytes of a PNG file.
+///
+/// # Errors
+/// When the encoder refuses: a picture without pixels.
+///
+/// # Panics
+/// When `pixels` is not as long as the size says.
+pub fn encode_png(image: &Image) -> Result<Vec<u8>, std::io::Error> {
+    assert_eq!(image.pixels.len(), image.width * image.height * 3, "pixels of a {:?} picture", image.size());
+    png_file::encode_rgb(image.width, image.height, &image.pixels).map_err(std::io::Error::other)
 }

@@ -48,6 +48,10 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
     fn sub(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a * b`
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a / b`, rounded correctly on every machine.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// A bit for each lane, the first in bit 0: whether `a < b`.
+    fn below(self, a: Self::V, b: Self::V) -> u32;
     /// Lane-wise maximum.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane, `v` and `other` where `v` is above `best` or NaN, else `best` and `tag`.
@@ -67,6 +71,23 @@ pub trait Simd: crate::gemm::Tile + Send + Sync + 'static {
                 // SAFETY: within the bounds that the caller promises.
                 unsafe { *to.add(i) = *from.add(i * step + j) }
             }
+        }
+    }
+    /// The points (x, y) of `LANES` indices, x and y apart; a point is two consecutive numbers.
+    ///
+    /// # Safety
+    /// `at` must be valid for reading `LANES` indices, `points` for the two numbers at each of them.
+    #[inline(always)]
+    unsafe fn load_points(self, points: *const f32, at: *const u32) -> (Self::V, Self::V) {
+        let mut parts = [[0.0_f32; 16]; 2];
+        // SAFETY: within the bounds that the caller promises; no set has more than 16 lanes.
+        unsafe {
+            for lane in 0..Self::LANES {
+                let point = points.add(2 * *at.add(lane) as usize);
+                parts[0][lane] = *point;
+                parts[1][lane] = *point.add(1);
+            }
+            (self.load(parts[0].as_ptr()), self.load(parts[1].as_ptr()))
         }
     }
     /// Asks the cache for the line at `p`; never faults.
@@ -113,6 +134,14 @@ impl Simd for Portable {
     #[inline(always)]
     fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|i| a[i] * b[i])
+    }
+    #[inline(always)]
+    fn div(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+    #[inline(always)]
+    fn below(self, a: [f32; 4], b: [f32; 4]) -> u32 {
+        (0..4).fold(0, |bits, i| bits | u32::from(a[i] < b[i]) << i)
     }
     #[inline(always)]
     fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {

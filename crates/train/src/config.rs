@@ -229,15 +229,21 @@ impl TrainConfig {
         presets::preset(task, preset, model, pretrained)
     }
 
-    /// Reads a configuration saved by [`TrainConfig::to_toml`].
+    /// Reads a configuration saved by [`TrainConfig::to_toml`]. One that an earlier version saved has the preset's value
+    /// for each key that it did not know.
     ///
     /// # Errors
     /// What is wrong with the text.
     pub fn from_toml(text: &str) -> Result<TrainConfig, ConfigError> {
-        let config: TrainConfig = toml::from_str(text).map_err(|error| ConfigError::Syntax {
+        let syntax = |error: toml::de::Error| ConfigError::Syntax {
             source: "config.toml".into(),
             problem: error.to_string(),
-        })?;
+        };
+        let config = match toml::from_str::<TrainConfig>(text) {
+            Ok(config) => config,
+            // The error of the text as it stands says more than that of the completed one.
+            Err(error) => completed(text).ok_or_else(|| syntax(error))?,
+        };
         config.check()?;
         Ok(config)
     }
@@ -258,9 +264,55 @@ impl TrainConfig {
     }
 }
 
+/// A configuration with the preset's values for keys that it lacks; `None` where that is not what is wrong with it.
+fn completed(text: &str) -> Option<TrainConfig> {
+    let mut table: toml::Table = toml::from_str(text).ok()?;
+    let named = |key: &str| table.get(key).cloned();
+    let base = presets::preset(
+        named("task")?.try_into().ok()?,
+        named("preset")?.try_into().ok()?,
+        named("model")?.try_into().ok()?,
+        table.contains_key("init"),
+    );
+    let base: toml::Table = toml::from_str(&base.to_toml()).ok()?;
+    for (key, value) in &base {
+        // A key that may be missing says something by missing.
+        let optional = || {
+            let without: toml::Table =
+                base.iter().filter(|(k, _)| *k != key).map(|(k, v)| (k.clone(), v.clone())).collect();
+            without.try_into::<TrainConfig>().is_ok()
+        };
+        if !table.contains_key(key) && !optional() {
+            table.insert(key.clone(), value.clone());
+        }
+    }
+    table.try_into().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_of_earlier_versions_are_completed() {
+        let layer = {
+            let mut layer = paths(Task::Segment);
+            layer.set("preset", "course");
+            layer
+        };
+        let config = TrainConfig::resolve(&[layer]).unwrap();
+        let older: String = config
+            .to_toml()
+            .lines()
+            .filter(|line| !line.starts_with("head_width") && !line.starts_with("accumulate"))
+            .map(|line| format!("{line}\n"))
+            .collect();
+        assert_eq!(TrainConfig::from_toml(&older).unwrap(), config);
+        let broken = older.replace("epochs = ", "epochs = x");
+        assert!(TrainConfig::from_toml(&broken).is_err());
+        let without = older.replace("preset = \"course\"\n", "");
+        assert!(TrainConfig::from_toml(&without).unwrap_err().to_string().contains("missing field"));
+    }
 
     fn paths(task: Task) -> Layer {
         let mut layer = Layer::new("flags");

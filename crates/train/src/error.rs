@@ -125,7 +125,8 @@ impl TrainError {
         TrainError::Io { path: path.to_path_buf(), doing, cause }
     }
 
-    pub(crate) fn data(cause: impl Into<Cause>) -> TrainError {
+    /// A picture, a mask or a set that cannot be read.
+    pub fn data(cause: impl Into<Cause>) -> TrainError {
         TrainError::Data(cause.into())
     }
 

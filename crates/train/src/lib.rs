@@ -13,12 +13,15 @@
 mod ahead;
 mod average;
 mod balance;
+mod border;
 mod checkpoint;
 mod clock;
 mod config;
+mod detail;
 mod error;
 mod evaluate;
 mod events;
+mod features;
 pub mod files;
 mod holdout;
 mod memory;
@@ -39,21 +42,24 @@ mod snapshot;
 mod transfer;
 mod views;
 
+pub use border::{region_sizes, squared_distance_to_border};
 pub use checkpoint::{Best, PartialEpoch, StateHeader, sha256};
 pub use clock::duration;
 pub use config::{
     ClassWeights, ConfigError, Epochs, Every, InputSize, Layer, LossTerms, LrFactor, OptimiserKind, Preset,
     RegionKind, RegionTerm, ScheduleKind, Size, Task, TrainConfig, fits,
 };
+pub use detail::{BANDS, Detail, REGIONS};
 pub use error::{Cause, Divergence, TrainError};
 pub use evaluate::{Evaluation, EvaluationSettings, evaluate_classification, evaluate_segmentation};
 pub use events::{Event, Observer, Silent};
+pub use features::FeatureModel;
 pub use memory::{Needs, available_bytes, needs};
 pub use metrics::{ConfusionMatrix, IouReport, Protocol, scored};
 pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};
 pub use picks::{Pick, Picks};
 pub use predict::{Forward, Model, Prepared, Recipe, Segmentation};
-pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation};
+pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation, read as read_records};
 pub use run::{RunSummary, resume, train};
 pub use run_folder::RunFolder;
 pub use schedule::Schedule;

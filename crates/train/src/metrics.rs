@@ -71,7 +71,12 @@ impl ConfusionMatrix {
 
     /// Counts one item.
     pub fn add(&mut self, truth: usize, predicted: usize) {
-        self.counts[truth * self.classes + predicted] += 1;
+        self.add_many(truth, predicted, 1);
+    }
+
+    /// Counts `count` items of one kind.
+    pub fn add_many(&mut self, truth: usize, predicted: usize, count: u64) {
+        self.counts[truth * self.classes + predicted] += count;
     }
 
     /// Counts class ids pixel by pixel; all must be below the number of classes.

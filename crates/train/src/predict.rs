@@ -43,7 +43,7 @@ pub struct Prepared {
     /// Width and height of the picture itself.
     size: [usize; 2],
     /// Normalised numbers, H x W x 3, with H and W.
-    views: Vec<(AlignedVec, usize, usize)>,
+    pub(crate) views: Vec<(AlignedVec, usize, usize)>,
 }
 
 impl Recipe {

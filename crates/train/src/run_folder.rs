@@ -14,7 +14,7 @@ pub struct RunFolder {
 
 impl RunFolder {
     /// The folder there, whatever it holds.
-    pub(crate) fn at(root: &Path) -> RunFolder {
+    pub fn at(root: &Path) -> RunFolder {
         RunFolder { root: root.to_path_buf() }
     }
 
@@ -44,6 +44,12 @@ impl RunFolder {
         for path in [self.log(), self.metrics_csv(), self.metrics_jsonl(), self.confusion(), self.protocol()]
         {
             files::remove(&path)?;
+        }
+        // Curves that TensorBoard would draw into those of the new start.
+        for entry in std::fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().contains(".tfevents.") {
+                files::remove(&entry.path())?;
+            }
         }
         let masks = self.root.join("masks");
         match std::fs::remove_dir_all(&masks) {

@@ -7,6 +7,7 @@ use hectare_data::{
     ClassificationSet, Mask, SegmentationSet, read_image, read_mask, write_mask_rgb, write_png,
 };
 use hectare_net::ClassMap;
+use hectare_report::{mask_colours, sheet};
 use hectare_train::{
     EvaluationSettings, IouReport, Layer, Protocol, TrainConfig, evaluate_classification,
     evaluate_segmentation, scored,
@@ -14,11 +15,11 @@ use hectare_train::{
 
 use super::train::failure;
 use crate::args::DemoArgs;
-use crate::demo::{land, shapes, sheet};
+use crate::demo::{land, shapes};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Watcher;
-use crate::{console, output, table};
+use crate::{console, output, study, table};
 
 /// What the pictures are drawn from.
 const SEED: u64 = 2026;
@@ -105,6 +106,8 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Failure> {
         columns.push((model.to_uppercase().replace('S', "s"), report.iou, report.mean));
         masks.push(predicted);
     }
+    let page = out.join("report.html");
+    report(out, &page)?;
     let classes = ClassMap::course();
     let picture = out.join("demo.png");
     contact_sheet(&tiles.join("val"), &masks, &columns, size.rows, &picture)?;
@@ -112,17 +115,35 @@ pub fn run(args: &DemoArgs) -> Result<Answer, Failure> {
     console::result(format_args!(
         "classifier: accuracy {accuracy:.4} on {} pictures of {} kinds\n\n\
          segmentation: intersection over union, protocol course, {} tiles\n\n{}\n\
+         {}: every figure and picture, in one page\n\
          {}: image, truth and both networks' masks\n\
          {}: data, runs (weights, metrics) and masks\n",
         size.pictures[1] * shapes::KINDS.len(),
         shapes::KINDS.len(),
         size.tiles[1],
         table::figures(&names, &columns),
+        page.display(),
         picture.display(),
         out.display()
     ))?;
     console::say(format_args!("done in {:.0} s", start.elapsed().as_secs_f64()));
     Ok(Answer::Yes)
+}
+
+/// The page of all three runs.
+fn report(out: &Path, page: &Path) -> Result<(), Failure> {
+    let paths = ["classifier", "fcn32s", "fcn8s"].map(|name| out.join("runs").join(name));
+    let mut runs = super::report::read(&paths)?;
+    runs.iter_mut().try_for_each(study::embedding)?;
+    for (class, kind) in runs[0].classes.classes.iter_mut().zip(shapes::KINDS) {
+        class.name = kind.to_string();
+    }
+    let names = runs[0].classes.names();
+    if let Some(confusion) = &mut runs[0].confusion {
+        confusion.names = names;
+    }
+    let title = "hectare demo: narrow networks, trained in minutes on pictures that the program draws";
+    super::report::write(&mut runs, title, page, None, true)
 }
 
 /// The classifier's data: `{class}_{id}.png` in `train` and `val`.
@@ -164,7 +185,7 @@ fn train(data: &Path, run: &Path, set: impl FnOnce(&mut Layer)) -> Result<(), Fa
     flags.set("width", WIDTH);
     set(&mut flags);
     let config = TrainConfig::resolve(&[flags]).or_work()?;
-    hectare_train::train(config, &Watcher::default()).map_err(failure)?;
+    super::train::train(config, &Watcher::default()).map_err(failure)?;
     Ok(())
 }
 
@@ -222,8 +243,8 @@ fn contact_sheet(
     let mut sheet_rows = Vec::new();
     for index in richest(&truths, rows) {
         let mut row =
-            vec![read_image(&set.samples[index].image).or_work()?, sheet::colours(&truths[index], &classes)];
-        row.extend(masks.iter().map(|masks| sheet::colours(&masks[index], &classes)));
+            vec![read_image(&set.samples[index].image).or_work()?, mask_colours(&truths[index], &classes)];
+        row.extend(masks.iter().map(|masks| mask_colours(&masks[index], &classes)));
         sheet_rows.push(row);
     }
     write_png(&sheet::contact_sheet(&captions, &sheet_rows, &classes, ZOOM), path).or_work()

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use hectare_data::verify::{Known, verify_images};
 use hectare_data::{
-    Image, list_images, output_stem, read_image, write_atomic, write_mask_palette, write_mask_rgb,
+    Image, list_images, output_stem, read_image, write_atomic, write_mask_palette, write_mask_rgb, write_png,
 };
+use hectare_report::overlay;
 use hectare_train::{Model, npy};
 
 use crate::args::{PredictArgs, views};
@@ -41,10 +42,11 @@ pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
     let facts =
         verify_images(&paths, &mut Known::default(), &|done, total| counter.set(done, total)).or_input()?;
     counter.finish();
-    if classifier && args.palette {
-        return Err(
-            Failure::input("--palette is for masks, and this model is a classifier").help("leave it out")
-        );
+    for (flag, given) in [("--palette", args.palette), ("--overlay", args.overlay)] {
+        if classifier && given {
+            return Err(Failure::input(format_args!("{flag} is for masks, and this model is a classifier"))
+                .help("leave it out"));
+        }
     }
     if !classifier {
         loaded.check_sizes(paths.iter().map(PathBuf::as_path).zip(facts.sizes))?;
@@ -73,6 +75,10 @@ fn segment(model: &mut Model, paths: &[PathBuf], args: &PredictArgs) -> Result<(
         };
         let write = if args.palette { write_mask_palette } else { write_mask_rgb };
         write(&mask, &classes, &args.out.join(format!("{stem}_mask.png"))).or_work()?;
+        if args.overlay {
+            let mixed = overlay(&image, &mask, &classes);
+            write_png(&mixed, &args.out.join(format!("{stem}_overlay.png"))).or_work()?;
+        }
         counter.set(index + 1, paths.len());
     }
     counter.finish();
@@ -92,7 +98,7 @@ fn classify(model: &mut Model, paths: &[PathBuf], args: &PredictArgs) -> Result<
         let probabilities = model.classify(&images).or_work()?;
         for (path, row) in batch.iter().zip(probabilities.chunks_exact(k)) {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
-            csv += &format!("{},{}\n", quoted(&name), model.recipe().largest(row));
+            csv += &format!("{},{}\n", output::csv_field(&name), model.recipe().largest(row));
         }
         all.extend_from_slice(&probabilities);
         counter.set(all.len() / k, paths.len());
@@ -103,30 +109,16 @@ fn classify(model: &mut Model, paths: &[PathBuf], args: &PredictArgs) -> Result<
     }
     let file = args.out.join("test_pred.csv");
     write_atomic(&file, csv.as_bytes()).or_work()?;
+    if let [path] = paths {
+        let label = model.recipe().largest(&all);
+        let name = model.card().classes.classes.get(label).map_or(String::new(), |class| class.name.clone());
+        let named = if name == label.to_string() { String::new() } else { format!(" {name}") };
+        console::result(format_args!("{}: {label}{named} {:.4}\n", path.display(), all[label]))?;
+    }
     console::say(format_args!("wrote {} labels to {}", paths.len(), file.display()));
     Ok(())
 }
 
 fn input_stem(path: &Path) -> String {
     path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// A field of a CSV file (RFC 4180).
-fn quoted(field: &str) -> std::borrow::Cow<'_, str> {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\"")).into()
-    } else {
-        field.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fields_are_quoted_where_they_must() {
-        assert_eq!(quoted("0_450.png"), "0_450.png");
-        assert_eq!(quoted("a,\"b\".png"), "\"a,\"\"b\"\".png\"");
-    }
 }

@@ -5,11 +5,12 @@ pub mod args;
 use std::path::Path;
 
 use hectare_net::weights::WeightError;
-use hectare_train::{Layer, Picks, RunSummary, TrainConfig, TrainError};
+use hectare_report::tensorboard::EventLog;
+use hectare_train::{Layer, Observer, Picks, RunSummary, TrainConfig, TrainError};
 
 use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
-use crate::progress::Watcher;
+use crate::progress::{Both, Watcher};
 use crate::{console, download, output, signals};
 
 /// Trains; the summary of the run goes to stdout. The answer is no where a signal ended it early.
@@ -17,13 +18,14 @@ use crate::{console, download, output, signals};
 /// # Errors
 /// What is wrong with settings or data (exit code 2), or what stopped the run (exit code 3).
 pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> {
-    let watcher = Watcher::until(signals::stop_flag());
+    let plain = args.plain || args.task.as_ref().is_some_and(|task| task.parts().1.plain);
+    let watcher = Watcher::until(signals::stop_flag()).plain(plain);
     let summary = match (&args.resume, &args.task) {
-        (Some(run), _) => hectare_train::resume(run, threads, &watcher),
+        (Some(run), _) => resume(run, threads, &watcher),
         (None, Some(task)) => {
             let config = config(task, threads)?;
             output::check_folder(&config.out)?;
-            hectare_train::train(config, &watcher)
+            train(config, &watcher)
         }
         (None, None) => {
             return Err(Failure::input("nothing to train")
@@ -31,6 +33,37 @@ pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> 
         }
     };
     finish(&summary.map_err(failure)?)
+}
+
+/// Trains; `watcher` is told, and an event file for TensorBoard is kept in the run folder.
+///
+/// # Errors
+/// As [`hectare_train::train`].
+pub fn train(config: TrainConfig, watcher: &Watcher) -> Result<RunSummary, TrainError> {
+    let out = config.out.clone();
+    watched(&out, watcher, |observer| hectare_train::train(config, observer))
+}
+
+/// Goes on with a run, watched as in [`train`].
+///
+/// # Errors
+/// As [`hectare_train::resume`].
+pub fn resume(run: &Path, threads: Option<usize>, watcher: &Watcher) -> Result<RunSummary, TrainError> {
+    watched(run, watcher, |observer| hectare_train::resume(run, threads, observer))
+}
+
+/// Does `work` under the eyes of `watcher` and of an event log.
+fn watched(
+    run: &Path,
+    watcher: &Watcher,
+    work: impl FnOnce(&dyn Observer) -> Result<RunSummary, TrainError>,
+) -> Result<RunSummary, TrainError> {
+    let log = EventLog::new(run);
+    let summary = work(&Both(watcher, &log));
+    if let Some(trouble) = log.trouble() {
+        console::warn(format_args!("no more for TensorBoard: {trouble}"));
+    }
+    summary
 }
 
 /// The settings: the preset, over it the file of `--config`, over it the flags.

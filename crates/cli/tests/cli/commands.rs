@@ -167,6 +167,7 @@ fn demo_quick_runs_to_the_end() {
     );
     for path in [
         "demo.png",
+        "report.html",
         "masks/fcn8s/0001_mask.png",
         "runs/fcn32s/weights/best.safetensors",
         "data/tiles/val/0000_sat.png",
@@ -174,4 +175,36 @@ fn demo_quick_runs_to_the_end() {
         assert!(place.at("demo").join(path).is_file(), "{path}");
     }
     place.refuses("demo --quick --out demo", &["demo", "already holds"]);
+}
+
+#[test]
+fn a_single_picture_is_named_on_stdout() {
+    let place = Place::new();
+    place.init("vgg16", "c.safetensors", "--classes 3 --input 32");
+    place.pictures("pictures", 3, 1);
+    let said = place.hectare("predict c.safetensors pictures/1_0.png --out out").exits(0);
+    let (name, rest) = said.out.trim().split_once(": ").unwrap();
+    let (label, share) = rest.split_once(' ').unwrap();
+    assert_eq!(name, "pictures/1_0.png");
+    assert!(
+        label.parse::<usize>().unwrap() < 3 && (0.33..=1.0).contains(&share.parse::<f64>().unwrap()),
+        "{rest}"
+    );
+    let said = place.hectare("predict c.safetensors pictures --out out").exits(0);
+    assert_eq!(said.out, "");
+    place.refuses("predict c.safetensors pictures --out out --overlay", &["--overlay is for masks"]);
+}
+
+#[test]
+fn masks_are_laid_over_their_pictures() {
+    let place = Place::new();
+    place.init("fcn8s", "s.safetensors", "--input 64");
+    place.tiles("tiles", 1, 48);
+    place.hectare("predict s.safetensors tiles --out out --overlay").exits(0);
+    let open = |path: &str| image::open(place.at(path)).unwrap().to_rgb8();
+    let (picture, mask, both) =
+        (open("tiles/0000_sat.png"), open("out/0000_mask.png"), open("out/0000_overlay.png"));
+    for ((a, b), mixed) in picture.iter().zip(mask.iter()).zip(both.iter()) {
+        assert_eq!(*mixed, u8::midpoint(*a, *b));
+    }
 }

@@ -6,6 +6,8 @@ mod bench;
 mod commands;
 mod data_check;
 mod maps;
+mod map;
+mod report;
 mod score;
 mod support;
 mod train;

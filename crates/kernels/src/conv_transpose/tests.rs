@@ -150,6 +150,12 @@ impl Simd for Wide {
     fn mul(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         std::array::from_fn(|i| a[i] * b[i])
     }
+    fn div(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+    fn below(self, a: [f32; 16], b: [f32; 16]) -> u32 {
+        (0..16).fold(0, |bits, i| bits | u32::from(a[i] < b[i]) << i)
+    }
     fn max(self, a: [f32; 16], b: [f32; 16]) -> [f32; 16] {
         std::array::from_fn(|i| a[i].max(b[i]))
     }

@@ -18,6 +18,9 @@ pub struct TrainArgs {
     /// Go on with this run from its last checkpoint.
     #[arg(long, value_name = "RUN")]
     pub resume: Option<PathBuf>,
+    /// Print a line for every step, for the logs of a cluster.
+    #[arg(long, requires = "resume")]
+    pub plain: bool,
     /// The problem.
     #[command(subcommand)]
     pub task: Option<TaskArgs>,
@@ -57,6 +60,10 @@ macro_rules! settings {
             #[arg(long, help_heading = "Data and files")]
             #[serde(skip)]
             pub offline: bool,
+            /// Print a line for every step, for the logs of a cluster.
+            #[arg(long)]
+            #[serde(skip)]
+            pub plain: bool,
             $($(#[$meta])* #[serde(skip_serializing_if = "Option::is_none")] pub $name: Option<$type>,)+
         }
     };

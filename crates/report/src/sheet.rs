@@ -1,8 +1,8 @@
-//! The demo's contact sheet: rows of tiles, columns for the image, the truth and each network's mask, with
+//! A contact sheet: rows of tiles, columns for the image, the truth and each network's mask, with
 //! captions above and the palette's legend below.
 
-use super::font;
-use hectare_data::{Image, Mask};
+use crate::font;
+use hectare_data::Image;
 use hectare_net::ClassMap;
 
 /// Pixels between tiles and around the sheet.
@@ -62,12 +62,6 @@ impl Sheet {
 /// Width of a caption in pixels.
 fn text_width(text: &str) -> usize {
     text.chars().count() * (font::WIDTH + 1) * 2
-}
-
-/// The mask as a picture in the palette's colours.
-pub fn colours(mask: &Mask, classes: &ClassMap) -> Image {
-    let colour = |&id: &u8| classes.classes.iter().find(|c| c.id == id).map_or([0; 3], |c| c.colour);
-    Image { width: mask.width, height: mask.height, pixels: mask.ids.iter().flat_map(colour).collect() }
 }
 
 /// One sheet of `rows`, each as many pictures as there are `captions`; all of one size.
