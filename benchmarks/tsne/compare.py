@@ -11,33 +11,17 @@ import pathlib
 import platform
 import subprocess
 import sys
-import time
-
-import numpy as np
 
 from data import SETS
 
 HERE = pathlib.Path(__file__).parent
-PEERS = ["sklearn", "intelex", "opentsne", "manifolds", "manifolds-fft"]
-
-
-def hectare(args, features, out, equal):
-    folder = out.with_suffix("")
-    command = [*args.before, str(args.hectare), "tsne", str(features), "--out", str(folder), "--no-quality"]
-    command += ["--no-pictures", "--threads", str(args.threads), "--json"]
-    if equal:
-        command += ["--iterations", str(equal)]
-    since = time.perf_counter()
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    seconds = time.perf_counter() - since
-    said = json.loads(run.stdout)
-    np.save(out, np.load(folder / "map.npy"))
-    return {"seconds": seconds, "stages": said["times"], "own_kl": said["kl"], "hash": said["hash"]}
+PROGRAMS = ["hectare", "sklearn", "intelex", "opentsne", "manifolds", "manifolds-fft"]
 
 
 def peer(args, name, features, out, equal):
     command = [*args.before, sys.executable, str(HERE / "peer.py"), name, str(features), str(out)]
     command += ["--threads", str(args.threads)] + (["--equal", str(equal)] if equal else [])
+    command += ["--hectare", str(args.hectare.resolve())] if name == "hectare" else []
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode != 0:
         return {"error": run.stderr.strip().splitlines()[-1:]}
@@ -50,7 +34,7 @@ def main():
     parser.add_argument("--work", type=pathlib.Path, required=True)
     parser.add_argument("--results", type=pathlib.Path, required=True)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=["features", "clusters"])
-    parser.add_argument("--programs", nargs="+", default=["hectare", *PEERS])
+    parser.add_argument("--programs", nargs="+", default=PROGRAMS)
     parser.add_argument("--modes", nargs="+", choices=["defaults", "equal"], default=["defaults", "equal"])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
@@ -73,7 +57,7 @@ def main():
             for turn in range(args.rounds):
                 for program in args.programs:
                     out = args.work / f"{data}-{mode}-{program}.npy"
-                    run = hectare(args, features, out, equal) if program == "hectare" else peer(args, program, features, out, equal)
+                    run = peer(args, program, features, out, equal)
                     run |= {"program": program, "data": data, "mode": mode, "turn": turn}
                     print(json.dumps(run), flush=True)
                     raw["runs"].append(run)

@@ -11,20 +11,36 @@ import argparse
 import json
 import os
 import resource
+import shutil
+import subprocess
 import sys
 import time
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("peer", choices=["sklearn", "intelex", "opentsne", "manifolds", "manifolds-fft"])
+parser.add_argument("peer", choices=["hectare", "sklearn", "intelex", "opentsne", "manifolds", "manifolds-fft"])
 parser.add_argument("features")
 parser.add_argument("out")
 parser.add_argument("--threads", type=int, default=2)
+parser.add_argument("--hectare", help="the program, for the peer of that name; its start is counted")
 parser.add_argument("--equal", type=int, metavar="ITERATIONS")
 args = parser.parse_args()
 for name in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "NUMBA_NUM_THREADS"]:
     os.environ[name] = str(args.threads)
 
 import numpy as np  # noqa: E402
+
+if args.peer == "hectare":
+    folder = args.out.removesuffix(".npy")
+    command = [args.hectare, "tsne", args.features, "--out", folder, "--threads", str(args.threads), "--json"]
+    command += ["--no-quality", "--no-pictures"] + (["--iterations", str(args.equal)] if args.equal else [])
+    start = time.perf_counter()
+    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    total = time.perf_counter() - start
+    shutil.copy(folder + "/map.npy", args.out)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    keys = {"stages": said["times"], "own_kl": said["kl"], "hash": said["hash"], "peak_mib": peak}
+    print(json.dumps({"seconds": total} | keys))
+    sys.exit()
 
 stages = {}
 if args.peer == "intelex":

@@ -64,7 +64,7 @@ def main():
     args = parser.parse_args()
     x, labels = np.load(args.features), np.load(args.labels)
     if x.shape[1] > 50:
-        x = PCA(50, svd_solver="randomized", n_iter=7, random_state=0).fit_transform(x)
+        x = PCA(50, svd_solver="randomized", iterated_power=7, random_state=0).fit_transform(x)
     p = affinities(x)
     rows = np.linspace(0, len(x) - 1, min(len(x), 5000)).astype(int)
     near = neighbours(x, rows)

@@ -23,7 +23,7 @@ pub(crate) struct Forces {
 
 /// Nanoseconds of a pair, of a point and of a number that is transformed (for each doubling of the length), from runs
 /// on one core of a Zen 3. Only their relations count; they are constants, so that the choice is the same everywhere.
-const PAIR: f64 = 0.30;
+const PAIR: f64 = 0.21;
 const POINT: f64 = 60.0;
 const NODE: f64 = 0.9;
 

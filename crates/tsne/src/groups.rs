@@ -77,7 +77,7 @@ const TIMES_MEAN: f64 = 4.0;
 
 /// ... and at least the first of these shares of neighbours. The second is enough whatever the mean: with few classes
 /// the mean is high where most of them mix.
-const ENOUGH: [f64; 2] = [0.02, 0.1];
+const ENOUGH: [f64; 2] = [0.03, 0.1];
 
 /// Groups of at least two classes, those of the map first, the most mixed first.
 pub(crate) fn groups(labels: &[u32], of_rows: &Neighbours, of_points: &Neighbours) -> Vec<Group> {

@@ -12,7 +12,7 @@ use crate::parts::map_parts;
 const SPARE: usize = 14;
 
 /// Power iterations.
-const POWERS: usize = 3;
+const POWERS: usize = 2;
 
 /// Principal components of centred rows.
 #[derive(Clone, Debug, PartialEq)]

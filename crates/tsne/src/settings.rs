@@ -16,8 +16,7 @@ pub enum Metric {
 }
 
 /// Where the points of the map begin.
-#[derive(Clone, Debug, PartialEq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub enum Start {
     /// At the first two principal components, scaled so that the first has a standard deviation of 1e-4, with a
     /// jitter of a hundredth of it (Kobak and Berens 2019).
@@ -26,8 +25,18 @@ pub enum Start {
     /// Normal, with standard deviation 1e-4.
     Random,
     /// Where the caller says, x and y of each row, as they are.
-    #[serde(skip)]
     Given(Vec<[f32; 2]>),
+}
+
+/// By name, without the points.
+impl Serialize for Start {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Start::Pca => "pca",
+            Start::Random => "random",
+            Start::Given(_) => "given",
+        })
+    }
 }
 
 /// How repulsion is computed.

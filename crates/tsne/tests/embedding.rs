@@ -332,7 +332,8 @@ fn starts() {
 #[test]
 fn settings_out_of_range_are_refused() {
     let rows = Rows::new(vec![1.0, 2.0, 4.0], 1).unwrap();
-    let bad: [(&str, fn(&mut Settings)); 10] = [
+    type Spoil = fn(&mut Settings);
+    let bad: [(&str, Spoil); 10] = [
         ("perplexity", |s| s.perplexity = 0.5),
         ("perplexity", |s| s.perplexity = f64::NAN),
         ("early exaggeration", |s| s.early_exaggeration = 0.0),
