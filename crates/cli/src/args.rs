@@ -14,11 +14,11 @@ pub use crate::commands::area::AreaArgs;
 pub use crate::commands::data_tile::DataTileArgs;
 pub use crate::commands::polygons::PolygonsArgs;
 use crate::commands::predict::scene_args::SceneArgs;
-pub use crate::commands::sample::SampleArgs;
 pub use crate::commands::report::ReportArgs;
 pub use crate::commands::reproduce::ReproduceArgs;
+pub use crate::commands::sample::SampleArgs;
 pub use crate::commands::train::args::TrainArgs;
-use crate::map::args::MapArgs;
+use crate::embedding::args::EmbeddingArgs;
 
 /// Trains, evaluates and applies VGG16 image classifiers and FCN land-cover networks on a CPU.
 #[derive(Parser, Debug)]
@@ -324,7 +324,7 @@ pub struct EmbedArgs {
     pub features: bool,
     /// The map.
     #[command(flatten)]
-    pub map: MapArgs,
+    pub embedding: EmbeddingArgs,
 }
 
 /// `hectare tsne`.
@@ -338,7 +338,7 @@ pub struct TsneArgs {
     pub labels: Option<PathBuf>,
     /// The map.
     #[command(flatten)]
-    pub map: MapArgs,
+    pub embedding: EmbeddingArgs,
 }
 
 /// `hectare score`.

@@ -150,7 +150,7 @@ mod tests {
                 let mut weights = vec![0.0; length];
                 let mut finished = vec![0; length];
                 for i in 0..axis.count() {
-                    assert!(axis.start(i) % ALIGN == 0 && axis.size(i) % ALIGN == 0);
+                    assert!(axis.start(i).is_multiple_of(ALIGN) && axis.size(i).is_multiple_of(ALIGN));
                     assert!(axis.start(i) < length && axis.size(i) <= tile.max(ALIGN));
                     let owned = axis.owned(i);
                     assert!(owned.start >= axis.start(i) && owned.end <= axis.start(i) + axis.size(i));

@@ -71,7 +71,8 @@ impl LayerKind {
             LayerKind::Percent => {
                 let values = pixels.iter().map(|p| p[0]).filter(|v| *v != NODATA).map(u32::from);
                 let count = values.clone().count() as u32;
-                out[0] = if count == 0 { NODATA } else { ((values.sum::<u32>() + count / 2) / count) as u8 };
+                out[0] =
+                    (values.sum::<u32>() + count / 2).checked_div(count).map_or(NODATA, |mean| mean as u8);
             }
             LayerKind::Floats(_) => {
                 for (band, out) in out.as_chunks_mut::<4>().0.iter_mut().enumerate() {

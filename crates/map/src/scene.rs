@@ -69,7 +69,7 @@ pub struct Scene {
 
 #[derive(Debug)]
 enum Source {
-    Tiff { image: TiffReader, mask: Option<TiffReader> },
+    Tiff { image: Box<TiffReader>, mask: Option<Box<TiffReader>> },
     Picture(Image),
 }
 
@@ -98,7 +98,7 @@ impl Scene {
             return Ok(Scene { info, source: Source::Picture(image), bands: vec![0, 1, 2] });
         }
         let (header, _) = TiffHeader::read(path)?;
-        let image = TiffReader::new(&header, 0, CACHE_BYTES)?;
+        let image = Box::new(TiffReader::new(&header, 0, CACHE_BYTES)?);
         let first = &header.directories[0];
         let layout = image.layout();
         let is_mask = |directory: &crate::tiff::Directory| {
@@ -110,7 +110,7 @@ impl Scene {
                 && number(tag::IMAGE_LENGTH) == layout.height as u64
         };
         let mask = header.directories.iter().position(is_mask);
-        let mask = mask.map(|at| TiffReader::new(&header, at, CACHE_BYTES / 8)).transpose()?;
+        let mask = mask.map(|at| TiffReader::new(&header, at, CACHE_BYTES / 8)).transpose()?.map(Box::new);
         let info = SceneInfo {
             path: path.into(),
             width: layout.width,

@@ -52,7 +52,7 @@ mod tests {
                     Value::Integer([0, 1, -1, 127, -129, 40_000, -9_000_000, 1 << 33, i64::MIN][i % 9]),
                     Value::Real(i as f64 * 0.25),
                     Value::Text("ä".repeat(i % 50)),
-                    if i % 7 == 0 {
+                    if i.is_multiple_of(7) {
                         Value::Null
                     } else {
                         Value::Blob(vec![i as u8; i * 13 % (300 + i % 3 * 5000)])

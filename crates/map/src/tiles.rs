@@ -42,9 +42,9 @@ pub enum Labels {
     /// A raster of class ids (one band) or colours (three); its grid may be another one.
     Raster {
         /// The raster.
-        scene: Scene,
+        scene: Box<Scene>,
         /// From the scene's pixels to the raster's; nothing where the grids are the same.
-        path: Option<Regrid>,
+        path: Option<Box<Regrid>>,
     },
     /// Polygons with the class of each; later ones lie above.
     Polygons(Vec<PolygonLabel>),
@@ -95,11 +95,11 @@ impl Labels {
                         return Err(lacks("another grid, and no coordinate system to go by"));
                     };
                     let transform = a.transform_to(&b).map_err(|reason| lacks(&reason))?;
-                    Some(Regrid { from, transform, to })
+                    Some(Box::new(Regrid { from, transform, to }))
                 }
                 _ => return Err(lacks("another size, and no georeference to go by")),
             };
-            return Ok(Labels::Raster { scene: labels, path });
+            return Ok(Labels::Raster { scene: Box::new(labels), path });
         }
         let layer = Vectors::read(path)?;
         if !layer.field_names().iter().any(|own| own == field) {

@@ -25,10 +25,10 @@ pub fn report(runs: &[Run], title: &str) -> Result<Document, ReportError> {
     }
     check_classes(runs)?;
     let mut runs = runs.to_vec();
-    let by_eye = runs
-        .iter_mut()
-        .filter(|run| run.is_classifier())
-        .fold(false, |any, run| published::name_classes(run) || any);
+    let mut by_eye = false;
+    for run in runs.iter_mut().filter(|run| run.is_classifier()) {
+        by_eye |= published::name_classes(run);
+    }
     let runs = &runs[..];
     let mut document = Document { title: title.to_string(), ..Document::default() };
     overview(&mut document, runs);

@@ -7,12 +7,15 @@ use crate::document::{Block, Document, Gallery, Mark, Table};
 use crate::encode_png;
 use crate::error::ReportError;
 
+/// A picture's file name, and the bytes of the PNG file.
+pub type NamedPng = (String, Vec<u8>);
+
 /// The text, and the pictures it shows: their names and the bytes of PNG files. They lie in the folder named `folder`
 /// beside the text.
 ///
 /// # Errors
 /// A picture that cannot be encoded.
-pub fn markdown(document: &Document, folder: &str) -> Result<(String, Vec<(String, Vec<u8>)>), ReportError> {
+pub fn markdown(document: &Document, folder: &str) -> Result<(String, Vec<NamedPng>), ReportError> {
     let mut text = format!("# {}\n", escaped(&document.title));
     let mut pictures = Vec::new();
     for block in &document.blocks {

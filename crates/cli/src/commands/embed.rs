@@ -7,10 +7,10 @@ use hectare_tsne::Rows;
 use serde_json::json;
 
 use crate::args::EmbedArgs;
+use crate::embedding::labels::Labels;
+use crate::embedding::run::{Subject, make};
+use crate::embedding::thumbnails::Thumbnails;
 use crate::failure::{Answer, Failure, OrFail};
-use crate::map::labels::Labels;
-use crate::map::run::{Subject, make};
-use crate::map::thumbnails::Thumbnails;
 use crate::model_file::Loaded;
 use crate::progress::Counter;
 use crate::{console, output};
@@ -23,8 +23,8 @@ const BATCH: usize = 32;
 /// # Errors
 /// A model file, pictures or settings that cannot be used (exit code 2).
 pub fn run(args: &EmbedArgs) -> Result<Answer, Failure> {
-    output::check_folder(&args.map.out)?;
-    let settings = args.map.settings()?;
+    output::check_folder(&args.embedding.out)?;
+    let settings = args.embedding.settings()?;
     let loaded = Loaded::open(&args.model)?;
     let is_classifier = loaded.card.spec.model.is_classifier();
     let class_names = loaded.card.classes.names();
@@ -49,7 +49,8 @@ pub fn run(args: &EmbedArgs) -> Result<Answer, Failure> {
     }
     let mut model = loaded.into_features(args.node.as_deref(), args.average || !is_classifier)?;
     let largest = facts.sizes.iter().flatten().copied().max().unwrap_or(1);
-    let mut thumbnails = if args.map.no_pictures { None } else { Thumbnails::new(paths.len(), largest) };
+    let mut thumbnails =
+        if args.embedding.no_pictures { None } else { Thumbnails::new(paths.len(), largest) };
     let counter = Counter::new("pictures seen");
     let mut data = Vec::new();
     let mut done = 0;
@@ -67,8 +68,8 @@ pub fn run(args: &EmbedArgs) -> Result<Answer, Failure> {
     let columns = data.len() / paths.len().max(1);
     console::say(format_args!("{} pictures, {columns} features each, of node {}", paths.len(), model.node()));
     if args.features {
-        output::create_folder(&args.map.out)?;
-        npy::write(&args.map.out.join("features.npy"), &[paths.len(), columns], &data).or_work()?;
+        output::create_folder(&args.embedding.out)?;
+        npy::write(&args.embedding.out.join("features.npy"), &[paths.len(), columns], &data).or_work()?;
     }
     let of_row: Option<Vec<u32>> = set.samples.iter().map(|sample| sample.label.map(u32::from)).collect();
     if is_classifier && of_row.is_none() {
@@ -83,5 +84,5 @@ pub fn run(args: &EmbedArgs) -> Result<Answer, Failure> {
         names: Some(set.samples.into_iter().map(|sample| sample.name).collect()),
         thumbnails: thumbnails.as_ref(),
     };
-    make(&subject, &settings, &args.map)
+    make(&subject, &settings, &args.embedding)
 }

@@ -5,9 +5,9 @@ use hectare_tsne::{Rows, memory_needed};
 use serde_json::json;
 
 use crate::args::TsneArgs;
+use crate::embedding::labels::Labels;
+use crate::embedding::run::{Subject, make};
 use crate::failure::{Answer, Failure, OrFail};
-use crate::map::labels::Labels;
-use crate::map::run::{Subject, make};
 use crate::output;
 
 /// Makes the map.
@@ -15,8 +15,8 @@ use crate::output;
 /// # Errors
 /// A matrix, labels or settings that cannot be used (exit code 2).
 pub fn run(args: &TsneArgs) -> Result<Answer, Failure> {
-    output::check_folder(&args.map.out)?;
-    let settings = args.map.settings()?;
+    output::check_folder(&args.embedding.out)?;
+    let settings = args.embedding.settings()?;
     let labels = args.labels.as_deref().map(Labels::read).transpose()?;
     // Refused before it is read.
     let fits = |shape: &[usize]| {
@@ -50,5 +50,5 @@ pub fn run(args: &TsneArgs) -> Result<Answer, Failure> {
         names: None,
         thumbnails: None,
     };
-    make(&subject, &settings, &args.map)
+    make(&subject, &settings, &args.embedding)
 }

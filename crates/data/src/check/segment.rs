@@ -1,7 +1,7 @@
 //! The check of a set of one class per pixel.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hectare_net::ClassMap;
 
@@ -41,7 +41,7 @@ pub fn check_segmentation(
         for (sample, (image, mask)) in set.samples.iter().zip(looks.by_ref()) {
             side.add(sample, image, mask, &mut faults, &mut notes);
         }
-        faults.extend(set.orphans.iter().map(|orphan| orphan_fault(orphan)));
+        faults.extend(set.orphans.iter().map(|orphan| orphan_fault(orphan.as_path())));
         faults.extend(clashes.iter().map(clash_fault));
         let (contradictions, duplicates) = twins::within(&set.root, &side.items);
         faults.extend(contradictions);
@@ -162,7 +162,7 @@ impl<'a> Side<'a> {
     }
 }
 
-fn orphan_fault(orphan: &PathBuf) -> Fault {
+fn orphan_fault(orphan: &Path) -> Fault {
     let is_mask = crate::files::stem(orphan).ends_with("_mask")
         || orphan.parent().and_then(Path::file_name).is_some_and(|f| f.eq_ignore_ascii_case("masks"));
     let partner = if is_mask { "picture" } else { "mask" };

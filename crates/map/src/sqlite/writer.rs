@@ -75,7 +75,7 @@ fn record(values: &[Value]) -> Vec<u8> {
     }
     // The header's length counts itself; one byte is enough up to 127.
     let mut out = Vec::new();
-    let own = if types.len() + 1 <= 127 { 1 } else { 2 };
+    let own = if types.len() < 127 { 1 } else { 2 };
     varint((types.len() + own) as u64, &mut out);
     out.extend(types);
     out.extend(body);

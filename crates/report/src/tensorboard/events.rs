@@ -43,12 +43,10 @@ impl EventLog {
     /// Writes what an event tells.
     fn keep(&self, state: &mut State, event: &Event<'_>) -> Result<(), ReportError> {
         match *event {
-            Event::EpochStart { .. } => {
-                if state.writer.is_none() && state.trouble.is_none() {
-                    let records = read_records(&self.run.metrics_jsonl()).unwrap_or_default();
-                    state.before = records.last().map_or(0, |record| record.step);
-                    state.writer = Some(EventWriter::create(self.run.root())?);
-                }
+            Event::EpochStart { .. } if state.writer.is_none() && state.trouble.is_none() => {
+                let records = read_records(&self.run.metrics_jsonl()).unwrap_or_default();
+                state.before = records.last().map_or(0, |record| record.step);
+                state.writer = Some(EventWriter::create(self.run.root())?);
             }
             Event::Step { done, steps, loss, lr, images_per_s, .. } => {
                 let every = steps.div_ceil(STEPS_OF_AN_EPOCH).max(1);

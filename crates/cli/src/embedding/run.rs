@@ -9,7 +9,7 @@ use hectare_data::write_png;
 use hectare_train::{files, npy};
 use hectare_tsne::{Embedding, Progress, Quality, Rows, Settings, Stage, Tsne, TsneError, Watch};
 
-use super::args::MapArgs;
+use super::args::EmbeddingArgs;
 use super::labels::Labels;
 use super::plot::Plot;
 use super::record::{Record, describe_groups};
@@ -64,7 +64,7 @@ impl Watch for Watcher {
 ///
 /// # Errors
 /// Rows or settings that cannot be used (exit code 2), or a failure to write (exit code 3).
-pub fn make(subject: &Subject<'_>, settings: &Settings, args: &MapArgs) -> Result<Answer, Failure> {
+pub fn make(subject: &Subject<'_>, settings: &Settings, args: &EmbeddingArgs) -> Result<Answer, Failure> {
     let n = subject.rows.len();
     if let Some(labels) = subject.labels.as_ref().filter(|labels| labels.of_row.len() != n) {
         return Err(Failure::input(TsneError::Count { what: "labels", got: labels.of_row.len(), rows: n }));

@@ -100,7 +100,7 @@ fn smoothed(values: &[f32], side: usize, reach: usize) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::labels::Labels;
+    use crate::embedding::labels::Labels;
 
     fn ink(image: &Image) -> usize {
         image.pixels.chunks(3).filter(|pixel| pixel.iter().any(|c| *c < 250)).count()

@@ -1,4 +1,4 @@
-//! Maps: what `tsne` and `embed` share.
+//! Embeddings in the plane: what `tsne` and `embed` share.
 
 pub mod args;
 mod canvas;

@@ -109,7 +109,7 @@ pub fn draw(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::map::labels::Labels;
+    use crate::embedding::labels::Labels;
 
     #[test]
     fn the_page_needs_nothing_else_and_names_cannot_break_it() {

@@ -11,7 +11,7 @@ use crate::failure::{Failure, OrFail};
 
 /// What makes a map, and what of it is written.
 #[derive(Args, Debug, Clone)]
-pub struct MapArgs {
+pub struct EmbeddingArgs {
     /// Folder for the results; created.
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
@@ -121,7 +121,7 @@ impl std::str::FromStr for StartFrom {
     }
 }
 
-impl MapArgs {
+impl EmbeddingArgs {
     /// The settings, checked. A file to start from is read here.
     ///
     /// # Errors
