@@ -1,4 +1,4 @@
-//! Charts: what they show, apart from how it is drawn ([`svg`] for pages, [`raster`] for pictures).
+//! Charts: what they show, apart from how it is drawn (`svg` for pages, `raster` for pictures).
 
 mod canvas;
 mod raster;

@@ -18,7 +18,7 @@ pub struct FeatureModel {
 }
 
 impl FeatureModel {
-    /// The values of `node`; without one, of what the last layer reads ([`second_last`]). With `average` their means
+    /// The values of `node`; without one, of what the last layer reads (the second-last layer). With `average` their means
     /// over the positions of the node's map, which pictures of different sizes need.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! Files that are damaged, of another kind, or made to do harm: exit code 2, a message that names the file, and
-//! nothing written. `docs/reliability-readers.md` lists them.
+//! nothing written. `docs/reliability.md` lists them.
 
 use crate::support::Place;
 
