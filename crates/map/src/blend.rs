@@ -41,22 +41,32 @@ impl Finished<'_> {
 
 impl Blend {
     /// Blending for a scene that `grid` cuts.
-    pub fn new(grid: Grid, width: usize, classes: usize) -> Blend {
-        let strip = vec![0.0; grid.down.shared() * width * classes];
-        Blend {
-            grid,
-            width,
-            classes,
-            below: strip.clone(),
-            above: strip,
-            left: Vec::new(),
-            region: Vec::new(),
-        }
+    ///
+    /// # Errors
+    /// A scene so wide that there is no memory for the strips that two rows of windows share; says how much they take.
+    pub fn new(grid: Grid, width: usize, classes: usize) -> Result<Blend, MapError> {
+        let numbers = grid.down.shared().saturating_mul(width).saturating_mul(classes);
+        let strip = || {
+            let mut strip = Vec::new();
+            strip.try_reserve_exact(numbers).map_err(|_| {
+                let gib = numbers as f64 * 8.0 / (1u64 << 30) as f64;
+                MapError::Mismatch(format!(
+                    "a scene {width} pixels wide takes {gib:.1} GiB, more than there is"
+                ))
+            })?;
+            strip.resize(numbers, 0.0);
+            Ok(strip)
+        };
+        let (below, above) = (strip()?, strip()?);
+        Ok(Blend { grid, width, classes, below, above, left: Vec::new(), region: Vec::new() })
     }
 
-    /// A blend of the same scene that holds nothing yet.
-    pub fn emptied(&self) -> Blend {
-        Blend::new(self.grid.clone(), self.width, self.classes)
+    /// Forgets everything that was added.
+    pub fn empty(&mut self) {
+        self.below.fill(0.0);
+        self.above.fill(0.0);
+        self.left.clear();
+        self.region.clear();
     }
 
     /// Adds what window (`column`, `row`) says: size x size x K probabilities, or nothing where the window holds no data.
@@ -156,7 +166,7 @@ mod tests {
             let (across, down) = (grid.across.clone(), grid.down.clone());
             let mut expected = vec![0.0f64; width * height * k];
             let mut got = vec![f32::NAN; width * height * k];
-            let mut blend = Blend::new(grid.clone(), width, k);
+            let mut blend = Blend::new(grid.clone(), width, k).unwrap();
             for row in 0..down.count() {
                 for column in 0..across.count() {
                     let index = row * across.count() + column;
@@ -187,7 +197,7 @@ mod tests {
                 }
                 let mut state = Vec::new();
                 blend.save(&mut state);
-                blend = Blend::new(grid.clone(), width, k);
+                blend = Blend::new(grid.clone(), width, k).unwrap();
                 blend.restore(&mut &state[..]).unwrap();
             }
             for (got, expected) in got.iter().zip(&expected) {

@@ -178,7 +178,7 @@ impl Mapper<'_> {
             "{}|{grid:?}|{:?}|{:?}|{:?}|{info:?}",
             self.fingerprint, self.settings, self.classes, self.recipe
         );
-        let mut blend = Blend::new(grid.clone(), width, k);
+        let mut blend = Blend::new(grid.clone(), width, k)?;
         let (mut layers, state) = self.take_up(&fingerprint, k, width, height, &mut blend)?;
         let mut mapped = Mapped { resumed_rows: state.rows, ..Mapped::default() };
         let mut any_data = state.any_data;
@@ -270,7 +270,7 @@ impl Mapper<'_> {
                 return Ok((layers, state));
             }
             // What a failed attempt took in must go.
-            *blend = blend.emptied();
+            blend.empty();
         }
         let _ = fs::remove_file(&path);
         let layers = Layers::new(self.out, self.settings, k, width, height, true)?;

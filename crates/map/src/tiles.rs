@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hectare_data::{Image, Mask, UNLABELLED, write_mask_rgb, write_png};
-use hectare_kernels::rng::Key;
+use hectare_kernels::rng::{Key, shuffle};
 use hectare_net::ClassMap;
 
 use crate::fill::Fill;
@@ -278,7 +278,7 @@ pub fn cut_tiles(
         std::fs::create_dir_all(&folder).map_err(|error| MapError::io(&folder, &error))?;
     }
     let io = |error: hectare_data::DataError| MapError::Mismatch(error.to_string());
-    let chosen = Key { seed: settings.seed, stream: 0, step: 0 };
+    let held_blocks = held_blocks(info.width, info.height, settings);
     let mut counts = TileCounts::default();
     let mut patch = Patch::default();
     for (row, &y) in down.iter().enumerate() {
@@ -310,7 +310,7 @@ pub fn cut_tiles(
             }
             let place =
                 block(row, info.height) * info.width.div_ceil(side * BLOCK) + block(column, info.width);
-            let held_out = settings.holdout.is_some_and(|share| chosen.f64(place as u64) < share);
+            let held_out = held_blocks.contains(&place);
             let folder = folder(held_out);
             let image = Image::from_fn(side, side, |x, y| {
                 let at = y * side + x;
@@ -333,6 +333,18 @@ pub fn cut_tiles(
         }
     }
     Ok(counts)
+}
+
+/// The blocks of ground that are held out: as near to the share as whole blocks allow, and where there are two blocks at
+/// least one on each side.
+fn held_blocks(width: usize, height: usize, settings: &TileSettings) -> Vec<usize> {
+    let Some(share) = settings.holdout else { return Vec::new() };
+    let blocks = |length: usize| (length / settings.side).div_ceil(BLOCK);
+    let columns = width.div_ceil(settings.side * BLOCK);
+    let n = blocks(width) * blocks(height);
+    let count = ((share * n as f64).round() as usize).clamp(1, n.saturating_sub(1).max(1));
+    let order = shuffle(&Key { seed: settings.seed, stream: 0, step: 0 }, n);
+    order.into_iter().take(count).map(|i| i / blocks(width) * columns + i % blocks(width)).collect()
 }
 
 #[cfg(test)]

@@ -141,6 +141,6 @@ mod tests {
     fn regions_are_connected_over_edges() {
         let ids = vec![1, 1, 0, 0, 1, 0, 1, 0, 0];
         let mask = Mask { width: 3, height: 3, ids };
-        assert_eq!(region_sizes(&mask), [3, 3, 2, 1, 3, 2, 1, 2, 2]);
+        assert_eq!(region_sizes(&mask), [3, 3, 4, 1, 3, 4, 1, 4, 4]);
     }
 }

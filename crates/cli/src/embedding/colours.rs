@@ -1,9 +1,10 @@
-//! A colour for each class: hues a golden angle apart, in three lightnesses, dark enough for white paper.
+//! A colour for each class, dark enough for white paper: three lightnesses, and in each of them hues a golden angle apart, which
+//! keeps any number of them as far from each other as can be.
 
 /// The colour of the `i`-th class, red, green and blue.
 pub fn of_class(i: usize) -> [u8; 3] {
     let lightness = [0.52, 0.66, 0.40][i % 3];
-    let hue = (i as f64 * 137.507_764).to_radians() + 0.5;
+    let hue = ((i / 3) as f64 * 137.507_764 + (i % 3) as f64 * 120.0).to_radians() + 0.5;
     // The most colourful that the screen can show.
     let chroma = (0..=20).map(|step| 0.2 - 0.01 * f64::from(step));
     chroma

@@ -222,7 +222,7 @@ fn scenes_are_listed_and_cut_into_tiles_that_train() {
     place.hectare(train).exits(0);
     place.refuses("data tile scenes/a.tif --out tiles", &["not empty"]);
     place.refuses("data tile scenes/a.tif --out new --side 500", &["--side"]);
-    place.refuses("data tile labels.tif --out new", &["--bands"]);
+    place.refuses("data tile labels.tif --out new --side 64", &["--bands"]);
 }
 
 #[test]

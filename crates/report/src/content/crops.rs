@@ -137,14 +137,19 @@ mod tests {
 
     #[test]
     fn the_windows_hold_the_gain_and_the_loss() {
-        let truth = Mask::filled(40, 40, 1);
+        // Stripes, so that every window holds a border.
+        let stripe = |x: usize| (x / 2 % 2) as u8;
+        let truth = Mask::from_fn(40, 40, |x, _| stripe(x));
         let spot = |x0: usize, y0: usize| {
             Mask::from_fn(40, 40, |x, y| {
-                u8::from(!((x0..x0 + 10).contains(&x) && (y0..y0 + 10).contains(&y)))
+                let wrong = (x0..x0 + 10).contains(&x) && (y0..y0 + 10).contains(&y);
+                if wrong { 1 - stripe(x) } else { stripe(x) }
             })
         };
         let found = extremes(3, &truth, &spot(30, 0), &spot(0, 20));
         assert_eq!((found[0].at, found[0].gain, found[0].size), ([30, 0], 1.0, [10, 10]));
         assert_eq!((found[1].at, found[1].gain), ([0, 20], -1.0));
+        // A window within one class shows no border, however much differs there.
+        assert!(extremes(3, &Mask::filled(40, 40, 1), &spot(30, 0), &spot(0, 20)).is_empty());
     }
 }
