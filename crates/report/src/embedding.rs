@@ -68,45 +68,31 @@ impl Embedding {
                 name.map(|at| cells.get(at..).unwrap_or_default().join(",").trim_matches('"').to_string()),
             );
         }
-        for name in ["map.json", "tsne.json"] {
-            let Ok(text) = std::fs::read(folder.join(name)) else { continue };
-            let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
-            // Beside the figures, or among those of quality.
-            if let Some(groups) = value.get("groups").or_else(|| value.get("quality")?.get("groups")) {
+        if let Ok(text) = std::fs::read(folder.join("map.json"))
+            && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text)
+        {
+            if let Some(groups) = value.pointer("/quality/groups") {
                 found.groups = serde_json::from_value(groups.clone()).unwrap_or_default();
             }
-            collect_figures(&value, "", &mut found.figures);
+            let figure =
+                |(place, name): &(&str, &str)| Some((name.to_string(), value.pointer(place)?.as_f64()?));
+            found.figures = FIGURES.iter().filter_map(figure).collect();
         }
         Ok(found)
     }
 }
 
-/// Numbers of an object whose names people know, at any depth but in lists.
-fn collect_figures(value: &serde_json::Value, name: &str, into: &mut Vec<(String, f64)>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            fields.iter().filter(|(name, _)| *name != "groups").for_each(|(name, value)| {
-                collect_figures(value, name, into);
-            });
-        }
-        serde_json::Value::Number(number) => {
-            const KNOWN: [&str; 8] = [
-                "kl",
-                "kl_divergence",
-                "perplexity",
-                "trustworthiness",
-                "continuity",
-                "knn_recall",
-                "knn_accuracy",
-                "silhouette",
-            ];
-            if KNOWN.contains(&name) {
-                into.extend(number.as_f64().map(|number| (name.replace('_', " "), number)));
-            }
-        }
-        _ => {}
-    }
-}
+/// The figures that are shown: where they are in `map.json`, and what they are called.
+const FIGURES: [(&str, &str); 8] = [
+    ("/perplexity", "perplexity"),
+    ("/kl", "KL divergence"),
+    ("/quality/neighbour_preservation", "10-neighbour preservation"),
+    ("/quality/trustworthiness", "trustworthiness"),
+    ("/quality/continuity", "continuity"),
+    ("/quality/labels/accuracy_map", "10-neighbour accuracy in the map"),
+    ("/quality/labels/accuracy_features", "among the features"),
+    ("/quality/labels/silhouette_map", "silhouette in the map"),
+];
 
 #[cfg(test)]
 mod tests {
@@ -121,7 +107,8 @@ mod tests {
         let found = Embedding::read(folder.path()).unwrap();
         assert_eq!(found.points, [(1.5, -2.0, 3), (0.0, 1e-3, 0)]);
         assert_eq!((found.names[1].as_str(), found.groups.len()), ("b,c.png", 0));
-        let groups = r#"{"kl": 1.5, "groups": [{"space": "map", "classes": [3, 0], "mixed": 0.4, "own": 0.5, "outside": 0.1}]}"#;
+        let groups = r#"{"kl": 1.5, "quality": {"groups":
+            [{"space": "map", "classes": [3, 0], "mixed": 0.4, "own": 0.5, "outside": 0.1}]}}"#;
         std::fs::write(folder.path().join("map.json"), groups).unwrap();
         let found = Embedding::read(folder.path()).unwrap();
         assert_eq!((found.groups[0].classes.as_slice(), found.figures.len()), (&[3, 0][..], 1));

@@ -37,9 +37,10 @@ impl Scale {
         let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
         let (low, high) = if low > high { (0.0, 1.0) } else { (low, high) };
         if logarithmic {
-            // Decades, from below the lowest to above the highest; a decade at least, and eight at most.
+            // Decades, from below the lowest to above the highest; a decade at least, and four at most:
+            // a rate that a cosine brings to nothing would squeeze everything else.
             let last = high.log10().ceil() as i32;
-            let first = (low.log10().floor() as i32).clamp(last - 8, last - 1);
+            let first = (low.log10().floor() as i32).clamp(last - 4, last - 1);
             let ticks: Vec<f64> = (first..=last).map(|power| 10f64.powi(power)).collect();
             return Scale { low: f64::from(first), high: f64::from(last), logarithmic, ticks };
         }
@@ -94,7 +95,7 @@ mod tests {
         let flat = Scale::over([2.0].into_iter(), false);
         assert!(flat.ticks.len() > 1);
         let decades = Scale::over([1e-9, 1e-3].into_iter(), true);
-        assert_eq!((decades.place(1e-3), decades.ticks.len()), (1.0, 7));
+        assert_eq!((decades.place(1e-3), decades.ticks.len()), (1.0, 5));
         assert_eq!(Scale::whole([1.0, 3.0].into_iter()).ticks, [1.0, 2.0, 3.0]);
         assert_eq!(Scale::over(std::iter::empty(), false).ticks.len(), 6);
     }

@@ -7,7 +7,7 @@ use crate::html::{Attribute, Html};
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 300.0;
 /// Room for ticks and titles: left, right, top, bottom.
-const ROOM: [f64; 4] = [62.0, 14.0, 12.0, 44.0];
+const ROOM: [f64; 4] = [74.0, 14.0, 12.0, 44.0];
 const DASHES: [&str; 4] = ["none", "7 4", "2 3", "9 3 2 3"];
 /// Side of a scatter plot.
 const SIDE: f64 = 640.0;

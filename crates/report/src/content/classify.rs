@@ -123,7 +123,7 @@ fn embedding(document: &mut Document, run: &Run) {
             .iter()
             .map(|(name, value)| format!("{name} {}", crate::chart::number(*value)))
             .collect();
-        document.note(format!("Of the picture: {}.", figures.join(", ")));
+        document.note(format!("The map: {}.", figures.join(", ")));
     }
     let groups: Vec<String> = embedding
         .groups
