@@ -63,7 +63,8 @@ impl Run<'_> {
             }
             self.config.steps = Some(steps);
             self.say(&format!(
-                "{steps} steps in {hours} hours: a step takes {:.2} s and a validation {}",
+                "{steps} steps in {}: a step takes {:.2} s and a validation {}",
+                clock::duration(hours * 3600.0),
                 pace.step_s,
                 clock::duration(pace.validation_s)
             ))?;
