@@ -12,6 +12,7 @@ mod blend;
 mod crs;
 mod error;
 mod fill;
+mod flatgeobuf;
 mod geo;
 mod geopackage;
 mod grid;
