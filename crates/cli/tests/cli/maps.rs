@@ -197,6 +197,10 @@ fn what_is_wrong_is_said_before_work_begins() {
     place.refuses("area nowhere.tif", &["guess", "--pixel-m"]);
     place.refuses("area scene.tif", &["no map"]);
     place.hectare(&predict("two.tif --out map.tif --bands 1,2,1 -q")).exits(0);
+    std::fs::copy(place.at("map.tif"), place.at("cut_map.tif")).unwrap();
+    place.truncate("cut_map.tif", 0.9);
+    place.refuses("area cut_map.tif", &["cut_map.tif", "truncated"]);
+    place.refuses("polygons cut_map.tif --out cut.gpkg", &["truncated"]);
     std::fs::write(place.at("other.csv"), "name,r,g,b\nforest,0,255,0\nrest,9,9,9\n").unwrap();
     place.refuses("area map.tif --class-map other.csv", &["forest", "Agriculture"]);
     // Data nowhere, by an alpha channel: found while mapping, and nothing is left of the map.
