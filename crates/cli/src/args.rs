@@ -13,6 +13,7 @@ use hectare_train::Views;
 pub use crate::commands::area::AreaArgs;
 pub use crate::commands::data_tile::DataTileArgs;
 pub use crate::commands::polygons::PolygonsArgs;
+use crate::commands::predict::onnx_args::OnnxArgs;
 use crate::commands::predict::scene_args::SceneArgs;
 pub use crate::commands::report::ReportArgs;
 pub use crate::commands::reproduce::ReproduceArgs;
@@ -201,7 +202,8 @@ pub struct DataCheckArgs {
 /// Flags of the commands that read a model file.
 #[derive(Args, Debug, Clone)]
 pub struct ModelFileArgs {
-    /// The weights: a hectare file, or a state_dict in a .safetensors, .pth or .pt file.
+    /// The weights: a hectare file, or a state_dict in a .safetensors, .pth or .pt file. For maps of scenes `predict` takes
+    /// anybody's .onnx segmentation model too.
     #[arg(value_name = "MODEL_FILE")]
     pub model_file: PathBuf,
     /// Padding and cropping [default: as in the file, modern for a bare state_dict, long for
@@ -295,6 +297,9 @@ pub struct PredictArgs {
     /// Flags that go with scenes.
     #[command(flatten)]
     pub scene: SceneArgs,
+    /// Flags that go with ONNX models.
+    #[command(flatten)]
+    pub onnx: OnnxArgs,
     /// Also write OUT/STEM_overlay.png: the mask over the picture.
     #[arg(long)]
     pub overlay: bool,

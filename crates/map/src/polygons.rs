@@ -10,8 +10,11 @@ mod arcs;
 mod assemble;
 mod simplify;
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 
+use crate::flatgeobuf::FlatGeobuf;
 use crate::geopackage::{FieldKind, GeoPackage, failed};
 use crate::mapper::write_file;
 use crate::vector::{Geometry, Ring};
@@ -138,6 +141,43 @@ struct Polygon {
     rings: Vec<Vec<[u32; 2]>>,
 }
 
+/// A layer that keeps the map's coordinates.
+enum Layer {
+    GeoPackage(Box<GeoPackage>),
+    FlatGeobuf(Box<FlatGeobuf>),
+}
+
+impl Layer {
+    fn new(flat: bool, file: File, crs: Option<&Crs>) -> io::Result<Layer> {
+        let name = "land_cover";
+        let fields = [
+            ("class", FieldKind::Integer),
+            ("name", FieldKind::Text),
+            ("pixels", FieldKind::Integer),
+            ("area_ha", FieldKind::Real),
+        ];
+        Ok(if flat {
+            Layer::FlatGeobuf(Box::new(FlatGeobuf::new(file, name, &fields, crs)?))
+        } else {
+            Layer::GeoPackage(Box::new(GeoPackage::new(file, name, "POLYGON", &fields, crs)?))
+        })
+    }
+
+    fn add(&mut self, rings: Vec<Ring>, values: &[Value]) -> io::Result<()> {
+        match self {
+            Layer::GeoPackage(layer) => layer.add(&Geometry::Polygons(vec![rings]), values),
+            Layer::FlatGeobuf(layer) => layer.add(&rings, values),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Layer::GeoPackage(layer) => layer.finish(),
+            Layer::FlatGeobuf(layer) => layer.finish(),
+        }
+    }
+}
+
 /// Follows the whole map and gives each polygon to `put`.
 fn trace(
     map: &mut MapFile,
@@ -237,8 +277,8 @@ fn trace(
     Ok(())
 }
 
-/// Writes a map's polygons, with the fields class, name, pixels and area_ha: a GeoPackage in the map's coordinates, or, by
-/// the ending of `out`, GeoJSON in longitude and latitude (WGS 84, RFC 7946). `progress(done, total)` counts rows.
+/// Writes a map's polygons, with the fields class, name, pixels and area_ha, by the ending of `out`: a GeoPackage or FlatGeobuf in
+/// the map's coordinates, or GeoJSON in longitude and latitude (WGS 84, RFC 7946). `progress(done, total)` counts rows.
 ///
 /// # Errors
 /// A map without a georeference or that cannot be read, another ending, for GeoJSON a coordinate system that cannot be
@@ -268,15 +308,8 @@ pub fn write_polygons(
         !small
     };
     match ending.as_str() {
-        "gpkg" => write_file(out, |file| {
-            let fields = [
-                ("class", FieldKind::Integer),
-                ("name", FieldKind::Text),
-                ("pixels", FieldKind::Integer),
-                ("area_ha", FieldKind::Real),
-            ];
-            let package = GeoPackage::new(file, "land_cover", "POLYGON", &fields, crs.as_ref());
-            let mut package = package.map_err(failed(out))?;
+        "gpkg" | "fgb" => write_file(out, |file| {
+            let mut layer = Layer::new(ending == "fgb", file, crs.as_ref()).map_err(failed(out))?;
             let mut put = |polygon: Polygon| {
                 if !sift(&polygon) {
                     return Ok(());
@@ -288,10 +321,10 @@ pub fn write_polygons(
                     Value::Integer(polygon.pixels as i64),
                     if areas.is_some() { Value::Real(polygon.area_m2 / 1e4) } else { Value::Null },
                 ];
-                package.add(&Geometry::Polygons(vec![rings]), &values).map_err(failed(out))
+                layer.add(rings, &values).map_err(failed(out))
             };
             trace(map, areas, settings.simplify, &mut put, progress)?;
-            package.finish().map_err(failed(out))
+            layer.finish().map_err(failed(out))
         })?,
         "geojson" | "json" => {
             let crs = crs.ok_or_else(|| {
@@ -329,7 +362,7 @@ pub fn write_polygons(
         _ => {
             return Err(MapError::unsupported(
                 out,
-                "polygons are written as GeoPackage (.gpkg) or GeoJSON (.geojson); the name's ending says which",
+                "polygons are written as GeoPackage (.gpkg), FlatGeobuf (.fgb) or GeoJSON (.geojson); the name's ending says which",
             ));
         }
     }

@@ -1,9 +1,8 @@
 //! From a scene's samples to the numbers that a network reads.
 
 use hectare_kernels::threads;
-use hectare_net::ModelCard;
 
-use crate::{MapError, Patch, SampleKind, Scene, SceneInfo, Window};
+use crate::{MapError, Patch, SampleKind, Scene, SceneCard, SceneInfo, Window};
 
 /// How samples become levels from 0 to 255, the scale that normalisations are given in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -87,13 +86,13 @@ impl Recipe {
     /// Another number of bands than the network takes, bands that the scene does not have, samples of more than 8 bits
     /// without a scale.
     pub fn new(
-        card: &ModelCard,
+        card: &SceneCard,
         scene: &SceneInfo,
         bands: Option<&[usize]>,
         scale: Option<&[Scale]>,
     ) -> Result<Recipe, MapError> {
         let fail = |text: String| Err(MapError::Mismatch(text));
-        let wanted = card.spec.bands;
+        let wanted = card.bands;
         let name = scene.path.display();
         let stored = card.scene.as_ref();
         let bands = match bands.map(<[usize]>::to_vec).or_else(|| stored.map(|s| s.bands.clone())) {

@@ -43,6 +43,8 @@ pub enum Subject {
     Trunk,
     /// A whole network in its default geometry and number of classes.
     Model(ModelKind),
+    /// The same with an eighth of its channels, as large scenes are mapped in measurements.
+    Eighth(ModelKind),
 }
 
 impl Subject {
@@ -51,11 +53,12 @@ impl Subject {
     /// # Errors
     /// A side that it cannot take.
     pub fn network(self, side: usize) -> Result<Network, NetError> {
-        let model = match self {
-            Subject::Trunk => ModelKind::Vgg16,
-            Subject::Model(model) => model,
+        let (model, width) = match self {
+            Subject::Trunk => (ModelKind::Vgg16, 1.0),
+            Subject::Model(model) => (model, 1.0),
+            Subject::Eighth(model) => (model, 0.125),
         };
-        let spec = ModelSpec { input: [side; 2], ..ModelSpec::new(model) };
+        let spec = ModelSpec { input: [side; 2], width, ..ModelSpec::new(model) };
         if self == Subject::Trunk { trunk(&spec) } else { build(&spec) }
     }
 }
@@ -84,6 +87,8 @@ pub fn all() -> Vec<Workload> {
         let work = Work::Predict(Subject::Model(model));
         list.push(named(&format!("{name}-predict"), batch(1, 512), work));
     }
+    let eighth = Work::Predict(Subject::Eighth(ModelKind::Fcn8s));
+    list.push(named("fcn8s-eighth-predict", batch(1, 1024), eighth));
     list.push(named("fcn8s-train", batch(1, 512), Work::Train(ModelKind::Fcn8s)));
     for layer in Layer::ALL {
         for pass in Pass::ALL {
@@ -125,6 +130,9 @@ impl Workload {
         match self.work {
             Work::Predict(Subject::Trunk) => format!("prediction with VGG16's trunk, {pictures}"),
             Work::Predict(Subject::Model(model)) => format!("prediction with {model}, {pictures}"),
+            Work::Predict(Subject::Eighth(model)) => {
+                format!("prediction with {model} of an eighth of its channels, {pictures}")
+            }
             Work::Train(model) => format!("a training step of {model}, {pictures}"),
             Work::Layer(layer, pass) => layer.describe(pass, self.batch),
         }
@@ -147,7 +155,7 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert_eq!(count, 10 + 3 * 11);
+        assert_eq!(count, 11 + 3 * 11);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hectare_map::{PolygonSettings, write_polygons};
+use hectare_map::{MapError, PolygonSettings, write_polygons};
 
 use crate::commands::area;
-use crate::failure::{Answer, Failure, OrFail};
+use crate::failure::{Answer, Failure};
 use crate::progress::Counter;
 use crate::{console, output};
 
@@ -16,7 +16,8 @@ pub struct PolygonsArgs {
     /// The map: one band of class ids.
     #[arg(value_name = "MAP.tif")]
     pub map: PathBuf,
-    /// The file to write: GeoPackage (.gpkg, the map's coordinates) or GeoJSON (.geojson, longitude and latitude).
+    /// The file to write: GeoPackage (.gpkg) or FlatGeobuf (.fgb) in the map's coordinates, or GeoJSON (.geojson) in longitude and
+    /// latitude.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// Take out corners, as long as the border stays within so many pixels of the pixels' own; shared borders stay shared.
@@ -43,7 +44,7 @@ fn amount(text: &str) -> Result<f64, String> {
 /// Writes the polygons.
 ///
 /// # Errors
-/// A map that cannot be read, an output of another kind or that cannot be written (exit code 2).
+/// A map that cannot be read, an output of another kind (exit code 2), or that cannot be written to its end (exit code 3).
 pub fn run(args: &PolygonsArgs) -> Result<Answer, Failure> {
     output::check_file(&args.out)?;
     let mut map = area::open(&args.map, args.class_map.as_deref())?;
@@ -56,7 +57,12 @@ pub fn run(args: &PolygonsArgs) -> Result<Answer, Failure> {
     let settings = PolygonSettings { simplify: args.simplify, min_area_ha: args.min_area };
     let counter = Counter::new("rows traced");
     let progress = |done, total| counter.set(done, total);
-    let said = write_polygons(&mut map, areas.as_ref().ok(), &settings, &args.out, &progress).or_input()?;
+    let said = write_polygons(&mut map, areas.as_ref().ok(), &settings, &args.out, &progress);
+    let said = said.map_err(|error| match error {
+        // The map was read and the output proved writable before: the disk is full, say.
+        MapError::Io { .. } => Failure::work(error),
+        _ => Failure::input(error),
+    })?;
     counter.finish();
     console::say(format_args!("wrote {} polygons to {}", said.polygons, args.out.display()));
     if said.left_out > 0 {

@@ -1,6 +1,8 @@
 //! `hectare predict MODEL_FILE INPUT... --out OUT`: masks or test_pred.csv of pictures, maps of scenes.
 
+pub mod onnx_args;
 pub mod scene_args;
+mod scene_model;
 mod scenes;
 
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use hectare_data::verify::{Known, verify_images};
 use hectare_data::{
     Image, list_images, output_stem, read_image, write_atomic, write_mask_palette, write_mask_rgb, write_png,
 };
+use hectare_map::OnnxModel;
 use hectare_report::overlay;
 use hectare_train::{Model, npy};
 
@@ -32,6 +35,13 @@ pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
     if let Some(flag) = args.scene.given() {
         return Err(Failure::input(format_args!("{flag} goes with scenes, and these are pictures"))
             .help("name a map with --out MAP.tif to treat a picture as a scene"));
+    }
+    if OnnxModel::is_one(&args.model.model_file) {
+        return Err(Failure::input("ONNX models make maps of scenes, and these are pictures")
+            .help("name a map with --out MAP.tif to treat a picture as a scene"));
+    }
+    if let Some(flag) = args.onnx.given() {
+        return Err(Failure::input(format_args!("{flag} goes with ONNX models (.onnx)")).help("leave it out"));
     }
     let paths = list_images(&args.inputs).or_input()?;
     output::check_folder(&args.out)?;

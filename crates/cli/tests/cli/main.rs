@@ -7,6 +7,7 @@ mod commands;
 mod data_check;
 mod embedding;
 mod maps;
+mod onnx;
 mod report;
 mod score;
 mod support;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::support::{Place, Said};
 
 /// A scene of `bands` 8-bit bands in one strip, on a grid of 10 m pixels in UTM zone 32 unless `crs` is left out.
-fn scene(
+pub fn scene(
     path: &Path,
     [width, height]: [usize; 2],
     bands: usize,
@@ -70,7 +70,7 @@ fn scene(
     std::fs::write(path, bytes).unwrap();
 }
 
-fn land(x: usize, y: usize, band: usize) -> u8 {
+pub fn land(x: usize, y: usize, band: usize) -> u8 {
     ((x / 9 * 37 + y / 7 * 59 + band * 91) % 211) as u8 + 20
 }
 
@@ -153,6 +153,8 @@ fn points_and_polygons_of_a_map() {
     place.refuses("area map.tif --reference points.gpkg", &["without a label"]);
     place.hectare("polygons map.tif --out map.gpkg --simplify 1").exits(0);
     assert!(std::fs::read(place.at("map.gpkg")).unwrap().starts_with(b"SQLite format 3\0"));
+    place.hectare("polygons map.tif --out map.fgb").exits(0);
+    assert!(std::fs::read(place.at("map.fgb")).unwrap().starts_with(b"fgb\x03"));
     place.hectare("polygons map.tif --out map.geojson").exits(0);
     let text = std::fs::read_to_string(place.at("map.geojson")).unwrap();
     let document: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -195,8 +197,28 @@ fn what_is_wrong_is_said_before_work_begins() {
     place.refuses("area nowhere.tif", &["guess", "--pixel-m"]);
     place.refuses("area scene.tif", &["no map"]);
     place.hectare(&predict("two.tif --out map.tif --bands 1,2,1 -q")).exits(0);
+    std::fs::copy(place.at("map.tif"), place.at("cut_map.tif")).unwrap();
+    place.truncate("cut_map.tif", 0.9);
+    place.refuses("area cut_map.tif", &["cut_map.tif", "truncated"]);
+    place.refuses("polygons cut_map.tif --out cut.gpkg", &["truncated"]);
     std::fs::write(place.at("other.csv"), "name,r,g,b\nforest,0,255,0\nrest,9,9,9\n").unwrap();
     place.refuses("area map.tif --class-map other.csv", &["forest", "Agriculture"]);
+    // Data nowhere, by an alpha channel: found while mapping, and nothing is left of the map.
+    scene(
+        &place.at("empty.tif"),
+        [40, 30],
+        2,
+        true,
+        |x, y, band| if band == 1 { 0 } else { land(x, y, band) },
+    );
+    let mut bytes = std::fs::read(place.at("empty.tif")).unwrap();
+    let extra = bytes.windows(8).rposition(|entry| entry == [0x52, 1, 3, 0, 1, 0, 0, 0]).unwrap();
+    bytes[extra + 8] = 2;
+    std::fs::write(place.at("empty.tif"), bytes).unwrap();
+    let before = place.tree().len();
+    let said = place.hectare(&predict("empty.tif --out nothing.tif --bands 1,1,1")).exits(3);
+    said.complains(&["empty.tif", "no data"]);
+    assert_eq!(place.tree().len(), before);
     let said = place.hectare("area nowhere.tif --pixel-m 10 --class-map other.csv");
     assert_eq!(said.code, 2, "ids beyond the class map: {said:?}");
 }
@@ -223,6 +245,37 @@ fn scenes_are_listed_and_cut_into_tiles_that_train() {
     place.refuses("data tile scenes/a.tif --out tiles", &["not empty"]);
     place.refuses("data tile scenes/a.tif --out new --side 500", &["--side"]);
     place.refuses("data tile labels.tif --out new --side 64", &["--bands"]);
+}
+
+/// A limit on the length of files stands for a disk that is full.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_leaves_no_half_file() {
+    let place = place();
+    place.hectare("predict model.safetensors scene.tif --out map.tif -q").exits(0);
+    let before = place.tree();
+    let limited = |line: &str| {
+        // Signal 25, which a file over the limit raises, is ignored, so that writing fails instead.
+        let script = format!("trap '' 25; ulimit -f 1; exec {} {line}", env!("CARGO_BIN_EXE_hectare"));
+        let mut shell = std::process::Command::new("sh");
+        let output = shell.args(["-c", &script]).current_dir(place.at("")).output().unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = output.status.code().unwrap_or(-1);
+        Said { code, out: String::new(), err }.exits(3).complains(&["arge"]);
+    };
+    for line in [
+        "polygons map.tif --out new.gpkg",
+        "polygons map.tif --out new.fgb",
+        "polygons map.tif --out new.geojson",
+        "predict model.safetensors scene.tif --out new.tif --probabilities",
+        "predict model.safetensors scene.tif --out map.tif --tta",
+    ] {
+        limited(line);
+        for partial in ["new.tif.partial", "map.tif.partial"] {
+            let _ = std::fs::remove_dir_all(place.at(partial));
+        }
+        assert!(place.tree() == before, "{line}");
+    }
 }
 
 #[test]

@@ -73,7 +73,7 @@ fn map_of(
 ) -> Result<Mapped, MapError> {
     let card = card();
     let mut scene = Scene::open(scene)?;
-    let recipe = Recipe::new(&card, scene.info(), None, None)?;
+    let recipe = Recipe::new(&(&card).into(), scene.info(), None, None)?;
     let mapper = Mapper {
         scene: &mut scene,
         recipe: &recipe,

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hectare_map::{
-    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Scale, Scene, Segmenter, Turned, sieve,
+    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Scale, Scene, SceneCard, sieve,
 };
-use hectare_net::{Mode, Shape, estimate_memory};
 
 use super::scene_args::{ScaleArg, Speck};
+use super::scene_model::SceneModel;
 use crate::args::PredictArgs;
 use crate::commands::area;
 use crate::failure::{Answer, Failure, OrFail};
-use crate::model_file::Loaded;
 use crate::progress::Counter;
 use crate::{console, output};
 
@@ -112,14 +111,6 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
         return Err(Failure::input("--palette is for masks; maps have a palette anyway").help("leave it out"));
     }
     let flags = &args.scene;
-    let default = MapSettings::default();
-    let settings = MapSettings {
-        tile: flags.tile.unwrap_or(default.tile),
-        overlap: if flags.exact { None } else { flags.overlap.or(default.overlap) },
-        probabilities: args.probabilities,
-        confidence: flags.confidence,
-        ..default
-    };
     for job in jobs {
         output::check_file(&job.out)?;
         if same_file(&job.scene, &job.out) {
@@ -127,18 +118,17 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
                 .help("give --out another name"));
         }
     }
-    let loaded = Loaded::open(&args.model)?;
-    let card = loaded.card.clone();
-    if card.spec.model.is_classifier() {
-        return Err(Failure::input("a classifier makes no maps").help("take a segmentation model"));
-    }
-    if let Some([h, w]) = card.resize {
-        return Err(Failure::input(format_args!(
-            "the model was trained on pictures scaled to {h}x{w}, so the size of its pixels on the ground is not known"
-        ))
-        .help("train with --input (crops) instead of --resize"));
-    }
-    let reach = loaded.network.reach();
+    let model = SceneModel::open(args)?;
+    let card = model.card.clone();
+    let [tile, overlap] = model.windows(flags.tile, flags.overlap)?;
+    let settings = MapSettings {
+        tile,
+        overlap: (!flags.exact).then_some(overlap),
+        probabilities: args.probabilities,
+        confidence: flags.confidence,
+        ..MapSettings::default()
+    };
+    let reach = model.reach();
     // All scenes are opened before the first map is begun.
     let mut largest = [0, 0];
     for job in jobs {
@@ -153,14 +143,11 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             ))
             .help("give it in pixels (--sieve 20px)"));
         }
-        let grid = settings.grid(info.width, info.height, Some(reach)).or_input()?;
+        let grid = settings.grid(info.width, info.height, reach).or_input()?;
         largest = [largest[0].max(grid.down.size(0)), largest[1].max(grid.across.size(0))];
     }
-    check_memory(&loaded, largest)?;
-    let mut segmenter: Box<dyn Segmenter> = {
-        let segmenter = loaded.into_segmenter()?;
-        if args.tta { Box::new(Turned(segmenter)) } else { Box::new(segmenter) }
-    };
+    model.check_memory(largest)?;
+    let mut segmenter = model.into_segmenter(args.tta)?;
     if jobs.first().is_some_and(|job| job.out != args.out) {
         output::create_folder(&args.out)?;
     }
@@ -175,9 +162,10 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             settings: &settings,
             out: &job.out,
             fingerprint: format!(
-                "{} {} {} {}",
+                "{} {} {:?} {} {}",
                 env!("CARGO_PKG_VERSION"),
                 args.tta,
+                args.onnx,
                 stamp(&args.model.model_file),
                 stamp(&job.scene)
             ),
@@ -227,7 +215,7 @@ fn without_specks(path: &Path, speck: Speck) -> Result<(), Failure> {
     Ok(())
 }
 
-fn recipe(card: &hectare_net::ModelCard, scene: &mut Scene, args: &PredictArgs) -> Result<Recipe, MapError> {
+fn recipe(card: &SceneCard, scene: &mut Scene, args: &PredictArgs) -> Result<Recipe, MapError> {
     let bands = args.scene.bands.as_ref().map(|bands| &bands.0[..]);
     match &args.scene.scale {
         None => Recipe::new(card, scene.info(), bands, None),
@@ -243,7 +231,7 @@ fn recipe(card: &hectare_net::ModelCard, scene: &mut Scene, args: &PredictArgs) 
 }
 
 /// A model that knows its pixels' size on the ground does not see them at another one.
-fn check_resolution(card: &hectare_net::ModelCard, info: &hectare_map::SceneInfo) -> Result<(), Failure> {
+fn check_resolution(card: &SceneCard, info: &hectare_map::SceneInfo) -> Result<(), Failure> {
     let (Some(trained_m), Some(pixel_m)) = (card.ground_resolution, info.pixel_m()) else { return Ok(()) };
     if (pixel_m / trained_m - 1.0).abs() <= 0.1 {
         return Ok(());
@@ -253,25 +241,6 @@ fn check_resolution(card: &hectare_net::ModelCard, info: &hectare_map::SceneInfo
         info.path.display()
     ))
     .help("bring the scene to that size first (gdalwarp -tr)"))
-}
-
-fn check_memory(loaded: &Loaded, [h, w]: [usize; 2]) -> Result<(), Failure> {
-    let shape = Shape { c: loaded.card.spec.bands, h, w };
-    let needs = estimate_memory(&loaded.network, 1, shape, Mode::Predict).map_err(|error| {
-        Failure::input(format_args!("windows of {w} x {h} do not fit the network: {error}"))
-    })?;
-    let needed = needs.total - needs.parameters;
-    let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
-    if needed > available {
-        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-        return Err(Failure::input(format_args!(
-            "windows of {w} x {h} pixels would need {:.1} GiB of memory and {:.1} GiB are available",
-            gib(needed),
-            gib(available)
-        ))
-        .help("take smaller ones (--tile 512)"));
-    }
-    Ok(())
 }
 
 /// Length and time of change of a file: an unfinished map of another one is not taken up.
