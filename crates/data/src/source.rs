@@ -63,6 +63,9 @@ pub trait BatchSource: Send + Sync {
     /// # Errors
     /// A file that cannot be read any more, samples of more than one size.
     fn batch(&self, indices: &[usize], epoch: u64) -> Result<Batch, DataError>;
+
+    /// What to call a sample in messages.
+    fn title(&self, index: usize) -> String;
 }
 
 impl<S: SampleSource> BatchSource for S {
@@ -73,6 +76,10 @@ impl<S: SampleSource> BatchSource for S {
     fn batch(&self, indices: &[usize], epoch: u64) -> Result<Batch, DataError> {
         let samples: Result<Vec<_>, _> = indices.iter().map(|&index| self.load(index, epoch)).collect();
         self.format().assemble(&samples?, indices, |index| self.name(index))
+    }
+
+    fn title(&self, index: usize) -> String {
+        self.name(index)
     }
 }
 

@@ -162,6 +162,10 @@ impl BatchSource for WindowSource {
         }
         Ok(Batch { images, n: indices.len(), h: side, w: side, labels, indices: indices.to_vec() })
     }
+
+    fn title(&self, index: usize) -> String {
+        format!("window {index}")
+    }
 }
 
 #[cfg(test)]

@@ -52,7 +52,7 @@ pub use polygons::{PolygonCounts, PolygonSettings, write_polygons};
 pub use recipe::{Recipe, Scale};
 pub use sample::{Drawn, LABEL_FIELD, Reference, reference, sample};
 pub use scene::{Patch, Scene, SceneInfo};
-pub use segmenter::{NetworkSegmenter, Segmenter, Turned};
+pub use segmenter::{NetworkSegmenter, Resampled, Segmenter, Turned};
 pub use sieve::sieve;
 pub use sqlite::Value;
 pub(crate) use tiff::is_tiff as tiff_start;

@@ -133,11 +133,6 @@ impl Labels {
         Ok(Labels::Polygons { polygons, brought })
     }
 
-    /// Whether labels are brought from another grid.
-    pub fn is_regridded(&self) -> bool {
-        matches!(self, Labels::Raster { path: Some(_), .. })
-    }
-
     /// What was done to bring labels to the scene's grid, in words; nothing where they fit.
     pub fn note(&self) -> Option<String> {
         match self {
@@ -393,7 +388,7 @@ mod tests {
             }
             let mut scene = Scene::open(&path).unwrap();
             let mut labels = Labels::open(&labels_path, &scene, &classes, "lc").unwrap();
-            assert_eq!(labels.is_regridded(), finer);
+            assert_eq!(labels.note().is_some(), finer);
             let said =
                 cut_tiles(&mut scene, Some(&mut labels), &classes, &settings, &out, &|_, _| {}).unwrap();
             assert_eq!(said, TileCounts { tiles: 4 * 3, held_out: 0, left_out: 0 });

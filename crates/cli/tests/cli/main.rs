@@ -8,6 +8,7 @@ mod data_check;
 mod embedding;
 mod maps;
 mod report;
+mod scenes;
 mod score;
 mod support;
 mod train;
