@@ -55,10 +55,12 @@ impl MapSettings {
     /// The settings with which a network sees as large windows as before when it is shown `factor` pixels for each pixel of
     /// the scene.
     pub fn resampled(&self, factor: f64) -> MapSettings {
-        let aligned = |side: usize| ((side as f64 / factor).round() as usize).next_multiple_of(ALIGN);
+        // Windows become no larger to the network, and overlaps no smaller.
+        let tile = ((self.tile as f64 / factor) as usize / ALIGN * ALIGN).max(ALIGN);
+        let overlap = |overlap: usize| ((overlap as f64 / factor).ceil() as usize).next_multiple_of(ALIGN);
         MapSettings {
-            tile: aligned(self.tile),
-            overlap: self.overlap.map(aligned),
+            tile,
+            overlap: self.overlap.map(overlap),
             dead: (self.dead as f64 / factor).ceil() as usize,
             ..self.clone()
         }

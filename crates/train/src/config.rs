@@ -234,7 +234,8 @@ impl TrainConfig {
         }
         for key in ["train", "val", "out"] {
             // Blocks of the scenes that are trained on can stand in for scenes of their own.
-            if !merged.has(key) && !(key == "val" && merged.has("labels")) {
+            let spared = key == "val" && merged.has("labels");
+            if !(merged.has(key) || spared) {
                 return Err(ConfigError::Missing { key });
             }
         }

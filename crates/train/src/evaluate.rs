@@ -67,12 +67,15 @@ pub fn evaluate_segmentation(
     evaluate_masks(recipe, network, samples, &load, settings, seen)
 }
 
+/// What makes a sample the network's input and its truth.
+pub(crate) type Load<'a, S> = dyn Fn(&S) -> Result<(Prepared, Mask), TrainError> + Sync + 'a;
+
 /// Predicts what `load` makes of each sample, and counts its pixels. `seen` gets each predicted mask.
 pub(crate) fn evaluate_masks<S: Sync>(
     recipe: &Recipe,
     network: &mut dyn Forward,
     samples: &[S],
-    load: &(dyn Fn(&S) -> Result<(Prepared, Mask), TrainError> + Sync),
+    load: &Load<'_, S>,
     settings: &EvaluationSettings<'_>,
     seen: &mut dyn FnMut(&S, &Mask) -> Result<(), TrainError>,
 ) -> Result<Evaluation, TrainError> {

@@ -1,5 +1,6 @@
 //! `hectare predict MODEL_FILE INPUT... --out OUT`: masks or test_pred.csv of pictures, maps of scenes.
 
+mod resampling;
 pub mod scene_args;
 mod scenes;
 

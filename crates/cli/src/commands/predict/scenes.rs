@@ -9,6 +9,7 @@ use hectare_map::{
 };
 use hectare_net::{Mode, Shape, estimate_memory};
 
+use super::resampling;
 use super::scene_args::{ScaleArg, Speck};
 use crate::args::PredictArgs;
 use crate::commands::area;
@@ -146,8 +147,8 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
         let mut scene = Scene::open(&job.scene).or_input()?;
         recipe(&card, &mut scene, args).or_input()?;
         let info = scene.info();
-        let factor = resampling(&card, info, flags.resample)?;
-        let settings = resampled(&settings, flags.tile, factor);
+        let factor = resampling::factor(card.ground_resolution, info, flags.resample)?;
+        let settings = resampling::settings(&settings, flags.tile, factor);
         if matches!(flags.sieve, Some(Speck::Hectares(_))) && info.pixel_m().is_none() {
             return Err(Failure::input(format_args!(
                 "{} has no coordinate system that tells the area of specks",
@@ -156,10 +157,7 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             .help("give it in pixels (--sieve 20px)"));
         }
         let grid = settings.grid(info.width, info.height, Some(reach)).or_input()?;
-        let seen = [grid.down.size(0), grid.across.size(0)].map(|side| match factor {
-            Some(factor) => Resampled::side(side, factor),
-            None => side,
-        });
+        let seen = resampling::seen([grid.down.size(0), grid.across.size(0)], factor);
         largest = [largest[0].max(seen[0]), largest[1].max(seen[1])];
     }
     check_memory(&loaded, largest)?;
@@ -173,8 +171,8 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
     for job in jobs {
         let mut scene = Scene::open(&job.scene).or_input()?;
         let recipe = recipe(&card, &mut scene, args).or_input()?;
-        let factor = resampling(&card, scene.info(), flags.resample)?;
-        let settings = resampled(&settings, flags.tile, factor);
+        let factor = resampling::factor(card.ground_resolution, scene.info(), flags.resample)?;
+        let settings = resampling::settings(&settings, flags.tile, factor);
         if let Some(factor) = factor {
             console::say(format_args!(
                 "{}: the network sees {factor:.3} pixels for each pixel along a side; the map has the scene's",
@@ -257,61 +255,6 @@ fn recipe(card: &hectare_net::ModelCard, scene: &mut Scene, args: &PredictArgs) 
             Recipe::new(card, scene.info(), bands, Some(&scales))
         }
     }
-}
-
-/// Pixels that the network is shown for each pixel of the scene; nothing where the scene is shown as it is, because its
-/// resolution is the model's within a tenth or one of the two is not known. `wanted` are metres, 0 for the model's own.
-///
-/// # Errors
-/// Another resolution without leave to resample, one that is too far off, or leave without a resolution to go by.
-fn resampling(
-    card: &hectare_net::ModelCard,
-    info: &hectare_map::SceneInfo,
-    wanted: Option<f64>,
-) -> Result<Option<f64>, Failure> {
-    /// Furthest that a scene is resampled, either way.
-    const MOST: f64 = 8.0;
-    let name = info.path.display();
-    let seen_m = match wanted.filter(|metres| *metres > 0.0).or(card.ground_resolution) {
-        Some(metres) => metres,
-        None if wanted.is_none() => return Ok(None),
-        None => {
-            return Err(Failure::input("the model does not tell its resolution")
-                .help("say which it was trained at, as --resample=10 (metres)"));
-        }
-    };
-    let Some(pixel_m) = info.pixel_m() else {
-        return match wanted {
-            None => Ok(None),
-            Some(_) => {
-                Err(Failure::input(format_args!("{name} does not tell how wide a pixel is on the ground"))
-                    .help("give it a coordinate system, or leave --resample out"))
-            }
-        };
-    };
-    let factor = pixel_m / seen_m;
-    if (factor - 1.0).abs() <= 0.1 {
-        return Ok(None);
-    }
-    let failure = Failure::input(format_args!(
-        "a pixel of {name} is {pixel_m:.3} m wide and the model was trained at {seen_m:.3} m"
-    ));
-    match wanted {
-        None => Err(failure.help("show it the scene at its own resolution with --resample")),
-        Some(_) if !(1.0 / MOST..=MOST).contains(&factor) => {
-            Err(failure
-                .help("--resample goes up to a factor of 8; bring the scene closer first (gdalwarp -tr)"))
-        }
-        Some(_) => Ok(Some(factor)),
-    }
-}
-
-/// The settings in the scene's pixels. Where many of them make one of the network's, its windows are smaller unless their
-/// size is given, so that a window of the scene stays within memory.
-fn resampled(settings: &MapSettings, tile: Option<usize>, factor: Option<f64>) -> MapSettings {
-    let Some(factor) = factor else { return settings.clone() };
-    let tile = tile.unwrap_or(if factor < 0.4 { settings.tile / 2 } else { settings.tile });
-    MapSettings { tile, ..settings.clone() }.resampled(factor)
 }
 
 fn check_memory(loaded: &Loaded, [h, w]: [usize; 2]) -> Result<(), Failure> {
