@@ -11,6 +11,7 @@ mod demo;
 mod download;
 mod embedding;
 mod failure;
+mod ground;
 mod model_file;
 mod output;
 mod progress;

@@ -21,7 +21,8 @@ use crate::{commands, console, output};
 /// Weights or tiles that cannot be read, or a folder that cannot be written (exit code 3). Data that is not there any
 /// more is a warning of the run.
 pub fn tiles(run: &mut Run) -> Result<(), Failure> {
-    if run.is_classifier() {
+    // Windows of scenes are no tiles that lie in files.
+    if run.is_classifier() || run.config.labels.is_some() {
         return Ok(());
     }
     let file = run.folder.best();
@@ -98,6 +99,9 @@ pub fn embedding(run: &mut Run) -> Result<(), Failure> {
 /// # Errors
 /// A run folder that cannot be written (exit code 3).
 pub fn data(run: &mut Run) -> Result<(), Failure> {
+    if run.config.labels.is_some() {
+        return Ok(());
+    }
     let mut changed = false;
     for (name, path) in [("train", run.config.train.clone()), ("val", run.config.val.clone())] {
         if run.data.sets.get(name).is_some_and(|facts| facts.path == path) || !path.exists() {

@@ -7,7 +7,7 @@ use hectare_kernels::rng::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::resize::{Window, resize_crop, resize_mask_crop};
-use crate::{Image, Jitter, Mask, UNLABELLED};
+use crate::{Image, Jitter, Mask, Raster, UNLABELLED};
 
 /// Sets augmentation's random numbers apart from all others of one seed.
 const STREAM: u64 = 0x6175_676d << 32;
@@ -138,6 +138,53 @@ impl Augment {
         assert_eq!(image.size(), mask.size(), "a picture and its mask");
         let draw = self.draw(image.size(), seed, epoch, index);
         (self.change_image(image, &draw), self.change_mask(mask, &draw))
+    }
+
+    /// Ground and its classes as sample `index` sees them in `epoch`: flips, turns, rotation, brightness and contrast; the
+    /// crop is its reader's, and saturation is for colours. What a rotation brings in from outside holds no data.
+    ///
+    /// # Panics
+    /// When the two are not of one size.
+    pub fn raster_and_mask(
+        &self,
+        raster: Raster,
+        mask: Mask,
+        seed: u64,
+        epoch: u64,
+        index: usize,
+    ) -> (Raster, Mask) {
+        /// Stands for what comes from outside.
+        const OUTSIDE: u32 = u32::MAX;
+        assert_eq!(raster.size(), mask.size(), "ground and its classes");
+        let whole = Augment { crop: CropRule::None, ..self.clone() };
+        let draw = whole.draw(raster.size(), seed, epoch, index);
+        let mut size = raster.size();
+        let mut from: Option<Vec<u32>> = None;
+        let all = || (0..mask.ids.len() as u32).collect::<Vec<u32>>();
+        if draw.angle_deg != 0.0 {
+            from = Some(rotate(&all(), size, draw.angle_deg, OUTSIDE));
+        }
+        if let Some((turned, to)) = turn(&from.clone().unwrap_or_else(all), size, &draw) {
+            (from, size) = (Some(turned), to);
+        }
+        let (mut raster, mask) = match from {
+            None => (raster, mask),
+            Some(from) => {
+                let [width, height] = size;
+                let bands = raster.bands;
+                let mut levels = vec![0.0; from.len() * bands];
+                for (to, from) in levels.chunks_exact_mut(bands).zip(&from).filter(|(_, at)| **at != OUTSIDE)
+                {
+                    to.copy_from_slice(&raster.levels[*from as usize * bands..][..bands]);
+                }
+                let valid = from.iter().map(|at| *at != OUTSIDE && raster.valid[*at as usize]).collect();
+                let id = |at: &u32| if *at == OUTSIDE { UNLABELLED } else { mask.ids[*at as usize] };
+                let mask = Mask { width, height, ids: from.iter().map(id).collect() };
+                (Raster { width, height, bands, levels, valid }, mask)
+            }
+        };
+        self.jitter.apply_to_raster(&mut raster, draw.colours);
+        (raster, mask)
     }
 
     /// Every number is drawn whether it is used or not, so that switching one change on leaves the others.

@@ -5,7 +5,7 @@ use hectare_kernels::loss::IGNORE;
 use hectare_kernels::rng::{Key, shuffle};
 use hectare_net::{ClassMap, Normalisation};
 
-use crate::{DataError, Image, Mask, Sample, Target};
+use crate::{DataError, Image, Mask, Raster, Sample, Target};
 
 /// Sets the order of samples apart from all other random numbers of one seed.
 const STREAM: u64 = 0x6f72_6465 << 32;
@@ -13,7 +13,7 @@ const STREAM: u64 = 0x6f72_6465 << 32;
 /// Samples of one size, ready for a network.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Pictures: N x H x W x 3, normalised.
+    /// Pictures: N x H x W x C, normalised; C is 3 but for ground of other bands.
     pub images: AlignedVec,
     /// N, the number of samples.
     pub n: usize,
@@ -31,38 +31,56 @@ pub struct Batch {
 /// How samples become numbers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchFormat {
-    /// (v / 255 - mean) / std for each channel and level.
+    /// (v / 255 - mean) / std for each level of red, green and blue; nothing for other than three bands.
     levels: Vec<[f32; 3]>,
+    normalisation: Normalisation,
     /// Label of each class id.
     labels: Vec<u16>,
 }
 
 impl BatchFormat {
-    /// Pictures normalised channel by channel; classes that the map ignores get no label.
+    /// Bands normalised one by one; classes that the map ignores get no label.
     ///
     /// # Panics
-    /// When the normalisation is not of three channels.
+    /// When means and deviations are not of one number of bands.
     pub fn new(normalisation: &Normalisation, classes: Option<&ClassMap>) -> BatchFormat {
         let Normalisation { mean, std } = normalisation;
-        assert!(mean.len() == 3 && std.len() == 3, "a normalisation of R, G and B");
+        assert_eq!(mean.len(), std.len(), "a normalisation of one number of bands");
         let level = |v: usize| std::array::from_fn(|c| (v as f32 / 255.0 - mean[c]) / std[c]);
+        let levels = if mean.len() == 3 { (0..256).map(level).collect() } else { Vec::new() };
         let mut labels: Vec<u16> = (0..256).collect();
         labels[usize::from(crate::UNLABELLED)] = IGNORE;
         for class in classes.iter().flat_map(|map| &map.classes).filter(|c| c.ignored) {
             labels[usize::from(class.id)] = IGNORE;
         }
-        BatchFormat { levels: (0..256).map(level).collect(), labels }
+        BatchFormat { levels, normalisation: normalisation.clone(), labels }
     }
 
     /// Writes a picture as H x W x 3 normalised numbers.
     ///
     /// # Panics
-    /// When `out` is not of that length.
+    /// When `out` is not of that length, or the normalisation not of three bands.
     pub fn normalise(&self, image: &Image, out: &mut [f32]) {
+        assert!(!self.levels.is_empty(), "a normalisation of R, G and B");
         assert_eq!(out.len(), image.pixels.len(), "a picture of {:?}", image.size());
         let pixels = image.pixels.as_chunks::<3>().0;
         for (to, from) in out.as_chunks_mut::<3>().0.iter_mut().zip(pixels) {
             *to = std::array::from_fn(|c| self.levels[usize::from(from[c])][c]);
+        }
+    }
+
+    /// Writes ground as H x W x C normalised numbers; pixels without data are 0, the mean.
+    ///
+    /// # Panics
+    /// When `out` is not of that length, or the normalisation not of the ground's bands.
+    pub fn normalise_raster(&self, raster: &Raster, out: &mut [f32]) {
+        let Normalisation { mean, std } = &self.normalisation;
+        assert_eq!((mean.len(), out.len()), (raster.bands, raster.levels.len()), "ground of its bands");
+        let pixels = raster.levels.chunks_exact(raster.bands.max(1)).zip(&raster.valid);
+        for (to, (from, valid)) in out.chunks_exact_mut(raster.bands.max(1)).zip(pixels) {
+            for (band, (to, level)) in to.iter_mut().zip(from).enumerate() {
+                *to = if *valid { (level / 255.0 - mean[band]) / std[band] } else { 0.0 };
+            }
         }
     }
 

@@ -134,6 +134,11 @@ pub enum DataError {
         /// How many classes are known.
         classes: usize,
     },
+    /// A scene that cannot be read, or labels that do not fit it.
+    Scene {
+        /// What is wrong, with the file's name.
+        reason: String,
+    },
     /// A loading thread panicked; a defect of the program.
     Worker {
         /// The panic's message.
@@ -230,6 +235,7 @@ impl fmt::Display for DataError {
             DataError::UnknownClass { path, class, classes } => {
                 write!(f, "{} is of class {class}, which is not among the {classes} classes", path.display())
             }
+            DataError::Scene { reason } => f.write_str(reason),
             DataError::Worker { reason } => write!(f, "a loading thread failed: {reason}"),
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Image;
+use crate::{Image, Raster};
 
 /// How far colours may move: each factor is uniform in `1 - x ..= 1 + x`, 0 leaves it at 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -46,6 +46,27 @@ impl Jitter {
                 let g = f32::from(grey(pixel));
                 pixel.iter_mut().for_each(|v| *v = (g + k * (f32::from(*v) - g)).clamp(0.0, 255.0) as u8);
             }
+        }
+    }
+}
+
+impl Jitter {
+    /// As [`apply`](Self::apply) for levels of any number of bands: brightness and contrast, not rounded; contrast moves
+    /// towards or away from the mean of all bands over the pixels that hold data.
+    pub(crate) fn apply_to_raster(&self, raster: &mut Raster, [b, c, _]: [f32; 3]) {
+        let factor = |range: f32, u: f32| (1.0 + range * (2.0 * u - 1.0)).max(0.0);
+        if self.brightness != 0.0 {
+            let k = factor(self.brightness, b);
+            raster.levels.iter_mut().for_each(|level| *level = (*level * k).clamp(0.0, 255.0));
+        }
+        if self.contrast != 0.0 {
+            let k = factor(self.contrast, c);
+            let pixels = raster.levels.chunks_exact(raster.bands.max(1)).zip(&raster.valid);
+            let known = pixels.filter(|(_, valid)| **valid).flat_map(|(pixel, _)| pixel);
+            let (sum, count) = known.fold((0.0, 0u64), |(sum, n), level| (sum + f64::from(*level), n + 1));
+            let mean = (sum / count.max(1) as f64) as f32;
+            let moved = |level: f32| (mean + k * (level - mean)).clamp(0.0, 255.0);
+            raster.levels.iter_mut().for_each(|level| *level = moved(*level));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crate::{Batch, DataError, SampleSource};
+use crate::{Batch, BatchSource, DataError};
 
 /// An iterator over the batches of an epoch, in the order given. Threads work ahead of the consumer by at most
 /// `queue` batches. After an error it ends.
@@ -18,7 +18,7 @@ pub struct Loader {
 }
 
 struct Shared {
-    source: Arc<dyn SampleSource>,
+    source: Arc<dyn BatchSource>,
     epoch: u64,
     batches: Vec<Vec<usize>>,
     queue: usize,
@@ -46,9 +46,7 @@ impl Shared {
     }
 
     fn load(&self, number: usize) -> Result<Batch, DataError> {
-        let indices = &self.batches[number];
-        let samples: Result<Vec<_>, _> = indices.iter().map(|&i| self.source.load(i, self.epoch)).collect();
-        self.source.format().assemble(&samples?, indices, |i| self.source.name(i))
+        self.source.batch(&self.batches[number], self.epoch)
     }
 
     /// A thread's life: claim, load, hand over.
@@ -89,7 +87,7 @@ impl Loader {
     /// # Panics
     /// When the operating system cannot start a thread.
     pub fn new(
-        source: Arc<dyn SampleSource>,
+        source: Arc<dyn BatchSource>,
         epoch: u64,
         batches: Vec<Vec<usize>>,
         prefetch_threads: usize,

@@ -8,8 +8,8 @@ use hectare_net::{ClassMap, Normalisation};
 
 use crate::resize::{resize, resize_mask};
 use crate::{
-    Augment, BatchFormat, ClassificationSet, CropRule, DataError, Image, Mask, SegmentationSet, read_image,
-    read_mask,
+    Augment, Batch, BatchFormat, ClassificationSet, CropRule, DataError, Image, Mask, SegmentationSet,
+    read_image, read_mask,
 };
 
 /// A picture and what a network should say of it.
@@ -51,6 +51,36 @@ pub trait SampleSource: Send + Sync {
 
     /// What to call a sample in messages.
     fn name(&self, index: usize) -> String;
+}
+
+/// Batches of samples by number, the same for the same (indices, epoch) whoever asks and when.
+pub trait BatchSource: Send + Sync {
+    /// Number of samples.
+    fn count(&self) -> usize;
+
+    /// The samples `indices` as `epoch` sees them, put together.
+    ///
+    /// # Errors
+    /// A file that cannot be read any more, samples of more than one size.
+    fn batch(&self, indices: &[usize], epoch: u64) -> Result<Batch, DataError>;
+
+    /// What to call a sample in messages.
+    fn title(&self, index: usize) -> String;
+}
+
+impl<S: SampleSource> BatchSource for S {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn batch(&self, indices: &[usize], epoch: u64) -> Result<Batch, DataError> {
+        let samples: Result<Vec<_>, _> = indices.iter().map(|&index| self.load(index, epoch)).collect();
+        self.format().assemble(&samples?, indices, |index| self.name(index))
+    }
+
+    fn title(&self, index: usize) -> String {
+        self.name(index)
+    }
 }
 
 /// Decoded samples, kept until they would take more than a given number of bytes.

@@ -28,6 +28,8 @@ pub struct MapSettings {
     /// Pixels that neighbouring windows share, a multiple of 32; of `None` twice the network's reach, at which the result does
     /// not depend on how the scene is cut.
     pub overlap: Option<usize>,
+    /// Pixels at a window's edge without weight; with `overlap` of `None` as far as the network reaches.
+    pub dead: usize,
     /// Whether to write the probabilities of all classes.
     pub probabilities: bool,
     /// Whether to write the probability of the class that was chosen.
@@ -41,6 +43,7 @@ impl Default for MapSettings {
         MapSettings {
             tile: 1024,
             overlap: Some(256),
+            dead: DEAD,
             probabilities: false,
             confidence: false,
             save_every: Duration::from_secs(20),
@@ -49,13 +52,27 @@ impl Default for MapSettings {
 }
 
 impl MapSettings {
+    /// The settings with which a network sees as large windows as before when it is shown `factor` pixels for each pixel of
+    /// the scene.
+    pub fn resampled(&self, factor: f64) -> MapSettings {
+        // Windows become no larger to the network, and overlaps no smaller.
+        let tile = ((self.tile as f64 / factor) as usize / ALIGN * ALIGN).max(ALIGN);
+        let overlap = |overlap: usize| ((overlap as f64 / factor).ceil() as usize).next_multiple_of(ALIGN);
+        MapSettings {
+            tile,
+            overlap: self.overlap.map(overlap),
+            dead: (self.dead as f64 / factor).ceil() as usize,
+            ..self.clone()
+        }
+    }
+
     /// The windows of a scene of this size for a network with this reach.
     ///
     /// # Errors
     /// Sizes that do not fit each other.
     pub fn grid(&self, width: usize, height: usize, reach: Option<usize>) -> Result<Grid, MapError> {
         let (overlap, dead) = match (self.overlap, reach) {
-            (Some(overlap), _) => (overlap, DEAD),
+            (Some(overlap), _) => (overlap, self.dead),
             (None, Some(reach)) => ((2 * reach).next_multiple_of(ALIGN), reach),
             (None, None) => {
                 return Err(MapError::Mismatch(

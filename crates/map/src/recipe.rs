@@ -37,46 +37,52 @@ impl Scale {
     /// # Errors
     /// A scene that cannot be read or holds no data.
     pub fn of_percentiles(scene: &mut Scene, low: f64, high: f64) -> Result<Vec<Scale>, MapError> {
-        /// Side of a block, and blocks along an axis.
-        const BLOCK: usize = 64;
-        const BLOCKS: usize = 64;
-        let (width, height) = (scene.info().width, scene.info().height);
-        let starts = |length: usize| -> Vec<usize> {
-            let count = length.div_ceil(BLOCK).min(BLOCKS);
-            (0..count).map(|i| (i * length / count).min(length - BLOCK.min(length))).collect()
+        let mut samples = spread_samples(scene)?;
+        if samples.iter().any(Vec::is_empty) {
+            let name = scene.info().path.display();
+            return Err(MapError::Mismatch(format!("{name} holds no data that a scale could be taken from")));
+        }
+        Ok(samples.iter_mut().map(|samples| Scale::between(samples, low, high)).collect())
+    }
+
+    /// From the `low`th to the `high`th percentile of some samples, which are put in order.
+    pub(crate) fn between(samples: &mut [f32], low: f64, high: f64) -> Scale {
+        samples.sort_by(f32::total_cmp);
+        let at = |percent: f64| {
+            let place = (percent / 100.0 * (samples.len() - 1) as f64).round() as usize;
+            f64::from(samples[place.min(samples.len() - 1)])
         };
-        let bands = scene.bands().len();
-        let mut samples: Vec<Vec<f32>> = vec![Vec::new(); bands];
-        let mut patch = Patch::default();
-        for y in starts(height) {
-            for x in starts(width) {
-                let window = Window { x, y, width: BLOCK.min(width), height: BLOCK.min(height) };
-                scene.read(window, &mut patch)?;
-                for (values, _) in
-                    patch.values.chunks_exact(bands).zip(&patch.valid).filter(|(_, valid)| **valid)
-                {
-                    values.iter().zip(&mut samples).for_each(|(value, samples)| samples.push(*value));
-                }
+        let (low, high) = (at(low), at(high));
+        // A band of one value has no contrast to be stretched.
+        Scale { low, high: if high > low { high } else { low + 1.0 } }
+    }
+}
+
+/// Samples of each selected band that hold data, of evenly spread blocks: up to 64 x 64 blocks of 64 x 64 pixels, and fewer of
+/// scenes of many bands.
+pub(crate) fn spread_samples(scene: &mut Scene) -> Result<Vec<Vec<f32>>, MapError> {
+    /// Side of a block.
+    const BLOCK: usize = 64;
+    let (width, height) = (scene.info().width, scene.info().height);
+    let bands = scene.bands().len();
+    let most = if bands <= 4 { 64 } else { 24 };
+    let starts = |length: usize| -> Vec<usize> {
+        let count = length.div_ceil(BLOCK).min(most);
+        (0..count).map(|i| (i * length / count).min(length - BLOCK.min(length))).collect()
+    };
+    let mut samples: Vec<Vec<f32>> = vec![Vec::new(); bands];
+    let mut patch = Patch::default();
+    for y in starts(height) {
+        for x in starts(width) {
+            let window = Window { x, y, width: BLOCK.min(width), height: BLOCK.min(height) };
+            scene.read(window, &mut patch)?;
+            let pixels = patch.values.chunks_exact(bands).zip(&patch.valid);
+            for (values, _) in pixels.filter(|(_, valid)| **valid) {
+                values.iter().zip(&mut samples).for_each(|(value, samples)| samples.push(*value));
             }
         }
-        let scale = |samples: &mut Vec<f32>| {
-            if samples.is_empty() {
-                let name = scene.info().path.display();
-                return Err(MapError::Mismatch(format!(
-                    "{name} holds no data that a scale could be taken from"
-                )));
-            }
-            samples.sort_by(f32::total_cmp);
-            let at = |percent: f64| {
-                let place = (percent / 100.0 * (samples.len() - 1) as f64).round() as usize;
-                f64::from(samples[place.min(samples.len() - 1)])
-            };
-            let (low, high) = (at(low), at(high));
-            // A band of one value has no contrast to be stretched.
-            Ok(Scale { low, high: if high > low { high } else { low + 1.0 } })
-        };
-        samples.iter_mut().map(scale).collect()
     }
+    Ok(samples)
 }
 
 impl Recipe {

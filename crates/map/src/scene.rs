@@ -8,7 +8,7 @@ use crate::tiff::{SampleKind, TiffHeader, TiffReader, tag};
 use crate::{GeoTags, MapError, Window};
 
 /// Decoded chunks that are kept, in bytes: a row of windows of a striped scene of 30,000 columns fits.
-const CACHE_BYTES: usize = 384 << 20;
+pub(crate) const CACHE_BYTES: usize = 384 << 20;
 
 /// What a window of a scene holds.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -79,6 +79,14 @@ impl Scene {
     /// # Errors
     /// A file that is not there, is truncated or of a kind that is not supported.
     pub fn open(path: &Path) -> Result<Scene, MapError> {
+        Scene::open_with_cache(path, CACHE_BYTES)
+    }
+
+    /// As [`Scene::open`], keeping up to `cache_bytes` of decoded chunks.
+    ///
+    /// # Errors
+    /// As [`Scene::open`].
+    pub fn open_with_cache(path: &Path, cache_bytes: usize) -> Result<Scene, MapError> {
         let start = start_of(path)?;
         if !crate::tiff_start(&start) {
             let image = read_image(path).map_err(|error| {
@@ -98,7 +106,7 @@ impl Scene {
             return Ok(Scene { info, source: Source::Picture(image), bands: vec![0, 1, 2] });
         }
         let (header, _) = TiffHeader::read(path)?;
-        let image = Box::new(TiffReader::new(&header, 0, CACHE_BYTES)?);
+        let image = Box::new(TiffReader::new(&header, 0, cache_bytes)?);
         let first = &header.directories[0];
         let layout = image.layout();
         let is_mask = |directory: &crate::tiff::Directory| {
@@ -110,7 +118,7 @@ impl Scene {
                 && number(tag::IMAGE_LENGTH) == layout.height as u64
         };
         let mask = header.directories.iter().position(is_mask);
-        let mask = mask.map(|at| TiffReader::new(&header, at, CACHE_BYTES / 8)).transpose()?.map(Box::new);
+        let mask = mask.map(|at| TiffReader::new(&header, at, cache_bytes / 8)).transpose()?.map(Box::new);
         let info = SceneInfo {
             path: path.into(),
             width: layout.width,

@@ -1,10 +1,11 @@
 //! What gives the classes of a window's pixels: a network of this program, or any other with the same two sides.
 
-use hectare_kernels::{Isa, loss::softmax};
+use hectare_data::Resampler;
+use hectare_kernels::{Isa, loss::softmax, threads};
 use hectare_net::{Network, Params, Predictor};
 
-use crate::MapError;
 use crate::turn::Turn;
+use crate::{ALIGN, MapError};
 
 /// Gives the class probabilities of pixels.
 pub trait Segmenter {
@@ -110,5 +111,126 @@ impl<S: Segmenter> Segmenter for Turned<S> {
         }
         out.iter_mut().for_each(|p| *p /= Turn::ALL.len() as f32);
         Ok(())
+    }
+}
+
+/// Another segmenter that sees windows at its own resolution: they are brought to it, and its probabilities back.
+pub struct Resampled<'a> {
+    segmenter: &'a mut dyn Segmenter,
+    factor: f64,
+    input: Vec<f32>,
+    said: Vec<f32>,
+}
+
+impl<'a> Resampled<'a> {
+    /// Shows `factor` pixels of the segmenter's for each pixel of a window along both axes.
+    pub fn new(segmenter: &'a mut dyn Segmenter, factor: f64) -> Resampled<'a> {
+        Resampled { segmenter, factor, input: Vec::new(), said: Vec::new() }
+    }
+
+    /// Rows or columns that the segmenter sees of so many.
+    pub fn side(length: usize, factor: f64) -> usize {
+        // A product that rounding lifts above a whole number is that number.
+        ((length as f64 * factor - 1e-6).ceil().max(1.0) as usize).next_multiple_of(ALIGN)
+    }
+}
+
+impl Segmenter for Resampled<'_> {
+    fn classes(&self) -> usize {
+        self.segmenter.classes()
+    }
+
+    fn reach(&self) -> Option<usize> {
+        self.segmenter.reach().map(|reach| (reach as f64 / self.factor).ceil() as usize)
+    }
+
+    fn probabilities(
+        &mut self,
+        h: usize,
+        w: usize,
+        input: &[f32],
+        out: &mut Vec<f32>,
+    ) -> Result<(), MapError> {
+        let k = self.classes();
+        let bands = input.len() / (h * w).max(1);
+        let seen = [h, w].map(|side| Resampled::side(side, self.factor));
+        // What pads a window beyond its last pixel is 0, as it is in windows of the scene's own resolution.
+        let held = [h, w].map(|side| (side as f64 * self.factor - 1e-6).ceil().max(1.0) as usize);
+        let there = Resampler::new([h, w], [self.factor; 2], held);
+        self.input.clear();
+        self.input.resize(seen[0] * seen[1] * bands, 0.0);
+        threads::parallel_chunks_mut(
+            &mut self.input[..held[0] * seen[1] * bands],
+            seen[1] * bands,
+            |y, row| {
+                there.row(y, input, bands, &mut Vec::new(), &mut row[..held[1] * bands]);
+            },
+        );
+        self.segmenter.probabilities(seen[0], seen[1], &self.input, &mut self.said)?;
+        let back = Resampler::new(seen, [1.0 / self.factor; 2], [h, w]);
+        out.resize(h * w * k, 0.0);
+        threads::parallel_chunks_mut(&mut out[..h * w * k], (w * k).max(1), |y, row| {
+            back.row(y, &self.said, k, &mut Vec::new(), row);
+        });
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Says of each pixel how large its only number is, as the probability of one of two classes.
+    struct Threshold {
+        asked: Vec<[usize; 2]>,
+    }
+
+    impl Segmenter for Threshold {
+        fn classes(&self) -> usize {
+            2
+        }
+
+        fn reach(&self) -> Option<usize> {
+            Some(10)
+        }
+
+        fn probabilities(
+            &mut self,
+            h: usize,
+            w: usize,
+            input: &[f32],
+            out: &mut Vec<f32>,
+        ) -> Result<(), MapError> {
+            self.asked.push([h, w]);
+            assert_eq!(input.len(), h * w);
+            out.clear();
+            out.extend(input.iter().flat_map(|x| [1.0 - x, *x]));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn answers_lie_where_the_pixels_do() {
+        let (h, w) = (64, 96);
+        let input: Vec<f32> = (0..h * w).map(|i| (i % w) as f32 / w as f32).collect();
+        for (factor, sizes) in [(0.5, [32, 64]), (0.31, [32, 32]), (2.0, [128, 192]), (1.4, [96, 160])] {
+            let mut own = Threshold { asked: Vec::new() };
+            let mut out = vec![9.0; 7];
+            let mut resampled = Resampled::new(&mut own, factor);
+            assert_eq!(resampled.reach(), Some((10.0 / factor).ceil() as usize));
+            resampled.probabilities(h, w, &input, &mut out).unwrap();
+            assert_eq!((out.len(), &own.asked[..]), (h * w * 2, &[sizes][..]));
+            // A slope keeps its place to a fraction of a pixel.
+            let margin = (2.0 / factor).ceil() as usize;
+            for (pixel, x) in
+                out.chunks_exact(2).zip(&input).skip(h / 2 * w).take(w).skip(margin).take(w - 2 * margin)
+            {
+                assert!(
+                    (pixel[1] - x).abs() < 0.3 / w as f32 / factor.min(1.0) as f32,
+                    "{factor}: {pixel:?} {x}"
+                );
+                assert!((pixel[0] + pixel[1] - 1.0).abs() < 1e-5);
+            }
+        }
     }
 }

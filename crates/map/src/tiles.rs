@@ -47,7 +47,12 @@ pub enum Labels {
         path: Option<Box<Regrid>>,
     },
     /// Polygons with the class of each; later ones lie above.
-    Polygons(Vec<PolygonLabel>),
+    Polygons {
+        /// The polygons on the scene's grid.
+        polygons: Vec<PolygonLabel>,
+        /// The coordinate system that they were brought from, where it is another than the scene's, and the scene's.
+        brought: Option<[String; 2]>,
+    },
 }
 
 /// A polygon on the scene's grid, with its class.
@@ -110,6 +115,8 @@ impl Labels {
         }
         let affine = info.geo.affine().ok_or_else(|| lacks("the scene has no georeference"))?;
         let crs = info.geo.crs().ok_or_else(|| lacks("the scene has no coordinate system"))?;
+        let theirs = layer.crs.clone().filter(|own| !own.same_as(&crs));
+        let brought = theirs.map(|own| [own.name, crs.name.clone()]);
         let layer = layer.transformed(&crs, path)?;
         let mut polygons = Vec::new();
         for feature in &layer.features {
@@ -123,19 +130,27 @@ impl Labels {
             })?;
             polygons.push(PolygonLabel { fill: Fill::new(rings, &affine)?, class });
         }
-        Ok(Labels::Polygons(polygons))
+        Ok(Labels::Polygons { polygons, brought })
     }
 
-    /// Whether labels are brought from another grid.
-    pub fn is_regridded(&self) -> bool {
-        matches!(self, Labels::Raster { path: Some(_), .. })
+    /// What was done to bring labels to the scene's grid, in words; nothing where they fit.
+    pub fn note(&self) -> Option<String> {
+        match self {
+            Labels::Raster { path: Some(_), .. } => {
+                Some("the labels lie on another grid; each pixel takes the label at its centre".into())
+            }
+            Labels::Polygons { brought: Some([from, to]), .. } => {
+                Some(format!("the polygons are brought from {from} to {to}"))
+            }
+            _ => None,
+        }
     }
 
     /// Class ids of a window of the scene, [`UNLABELLED`] where there is none.
-    fn read(&mut self, window: Window, classes: &ClassMap) -> Result<Vec<u8>, MapError> {
+    pub(crate) fn read(&mut self, window: Window, classes: &ClassMap) -> Result<Vec<u8>, MapError> {
         let mut ids = vec![UNLABELLED; window.width * window.height];
         match self {
-            Labels::Polygons(polygons) => {
+            Labels::Polygons { polygons, .. } => {
                 for (y, row) in ids.chunks_exact_mut(window.width).enumerate() {
                     for polygon in polygons.iter() {
                         polygon.fill.row(window.y + y, window.x + window.width, |columns| {
@@ -373,7 +388,7 @@ mod tests {
             }
             let mut scene = Scene::open(&path).unwrap();
             let mut labels = Labels::open(&labels_path, &scene, &classes, "lc").unwrap();
-            assert_eq!(labels.is_regridded(), finer);
+            assert_eq!(labels.note().is_some(), finer);
             let said =
                 cut_tiles(&mut scene, Some(&mut labels), &classes, &settings, &out, &|_, _| {}).unwrap();
             assert_eq!(said, TileCounts { tiles: 4 * 3, held_out: 0, left_out: 0 });

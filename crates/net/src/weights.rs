@@ -4,6 +4,7 @@
 mod bare;
 mod error;
 mod file;
+mod inflate;
 mod input;
 mod load;
 mod mapping;

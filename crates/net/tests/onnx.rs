@@ -14,14 +14,22 @@ fn spec(model: ModelKind) -> ModelSpec {
     ModelSpec { width: 0.0625, input: [64, 64], ..ModelSpec::new(model) }
 }
 
-/// All models, both heads, all geometries and a light head.
+/// All models, both heads, all geometries, a light head and other bands than three.
 fn specs() -> Vec<ModelSpec> {
     let fcns = [ModelKind::Fcn32s, ModelKind::Fcn16s, ModelKind::Fcn8s];
     let [caffe, long] = [Geometry::Caffe, Geometry::Long]
         .map(|geometry| fcns.map(|model| ModelSpec { geometry, ..spec(model) }));
     let hidden = ModelSpec { head: Head::Hidden512, ..spec(ModelKind::Vgg16) };
     let light = ModelSpec { head_width: 1024, head_kernel: 3, ..spec(ModelKind::Fcn8s) };
-    ModelKind::ALL.into_iter().map(spec).chain(caffe).chain(long).chain([hidden, light]).collect()
+    let bands = [1, 4, 5].map(|bands| ModelSpec { bands, ..spec(ModelKind::Fcn8s) });
+    ModelKind::ALL
+        .into_iter()
+        .map(spec)
+        .chain(caffe)
+        .chain(long)
+        .chain([hidden, light])
+        .chain(bands)
+        .collect()
 }
 
 /// The network, with biases and statistics that are not a new network's.
@@ -38,8 +46,8 @@ fn lively(spec: &ModelSpec) -> (ModelCard, Network, Params) {
 }
 
 /// Pixels of 0 to 255, N, H, W, C.
-fn picture(n: usize, h: usize, w: usize) -> Vec<f32> {
-    (0..n * h * w * 3).map(|i| ((i * 37 + i / 91 * 13) % 256) as f32).collect()
+fn picture(n: usize, h: usize, w: usize, bands: usize) -> Vec<f32> {
+    (0..n * h * w * bands).map(|i| ((i * 37 + i / 91 * 13) % 256) as f32).collect()
 }
 
 /// N, H, W, C to N, C, H, W.
@@ -81,12 +89,13 @@ fn another_engine_gives_the_same_numbers() {
             let bytes = encode(&card, &network, &params, &options).unwrap();
             let model = rten::Model::load(bytes).unwrap();
             for (n, h, w) in sizes {
-                let raw = picture(n, h, w);
+                let c = spec.bands;
+                let raw = picture(n, h, w, c);
                 let normalised: Vec<f32> = raw
                     .iter()
                     .enumerate()
                     .map(|(i, x)| {
-                        (x / 255.0 - card.normalisation.mean[i % 3]) / card.normalisation.std[i % 3]
+                        (x / 255.0 - card.normalisation.mean[i % c]) / card.normalisation.std[i % c]
                     })
                     .collect();
                 let given = match pixels {
@@ -99,7 +108,7 @@ fn another_engine_gives_the_same_numbers() {
                 if ending == Ending::Softmax {
                     softmax(&mut wanted, n, spec.classes);
                 }
-                let given = NdTensor::from_data([n, 3, h, w], planes(&given, n, 3));
+                let given = NdTensor::from_data([n, c, h, w], planes(&given, n, c));
                 let got: Tensor<f32> = model.run_one(given.into(), None).unwrap().try_into().unwrap();
                 assert_eq!(got.len(), wanted.len());
                 let scale = wanted.iter().fold(1.0_f32, |most, x| most.max(x.abs()));

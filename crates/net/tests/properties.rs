@@ -39,6 +39,11 @@ fn cases() -> Vec<(ModelSpec, Vec<[usize; 2]>)> {
             }
         }
     }
+    // Scenes have other bands than three.
+    for bands in [1, 2, 4, 5, 13, 32] {
+        let spec = ModelSpec { width: WIDTH, classes: 5, bands, ..ModelSpec::new(ModelKind::Fcn8s) };
+        cases.push((spec, vec![[33, 65], [64, 31]]));
+    }
     cases
 }
 
@@ -57,7 +62,8 @@ fn results_are_whole_finite_and_the_same_bits_however_computed() {
         };
         for size in sizes {
             let [h, w] = size;
-            let images: Vec<f32> = (0..N * h * w * 3).map(|i| 4.0 * key(99).f32(i as u64) - 2.0).collect();
+            let images: Vec<f32> =
+                (0..N * h * w * spec.bands).map(|i| 4.0 * key(99).f32(i as u64) - 2.0).collect();
             let (shape, all) = predict(1, N, size, &images);
             let expected = if spec.model.is_classifier() { Shape::new(5, 1, 1) } else { Shape::new(5, h, w) };
             assert_eq!(shape, expected, "{spec:?} {size:?}");
@@ -68,7 +74,7 @@ fn results_are_whole_finite_and_the_same_bits_however_computed() {
                     "{spec:?} {size:?} on {threads} threads"
                 );
             }
-            for (image, result) in images.chunks(h * w * 3).zip(all.chunks(shape.len())) {
+            for (image, result) in images.chunks(h * w * spec.bands).zip(all.chunks(shape.len())) {
                 assert!(predict(2, 1, size, image).1 == result, "{spec:?} {size:?} one by one");
             }
         }
@@ -83,7 +89,7 @@ fn one_predictor_serves_sizes_in_any_order() {
         let fresh = || Predictor::new(net.clone(), params.clone(), Isa::best()).unwrap();
         let mut shared = fresh();
         for [h, w] in sizes.iter().chain(sizes.iter().rev()).copied() {
-            let image: Vec<f32> = (0..h * w * 3).map(|i| key(5).f32(i as u64)).collect();
+            let image: Vec<f32> = (0..h * w * spec.bands).map(|i| key(5).f32(i as u64)).collect();
             let alone = fresh().run(1, h, w, &image).unwrap().data.to_vec();
             assert!(shared.run(1, h, w, &image).unwrap().data == alone, "{spec:?} {h}x{w}");
         }

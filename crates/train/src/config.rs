@@ -34,10 +34,23 @@ pub struct TrainConfig {
     pub preset: Preset,
     /// The network.
     pub model: ModelKind,
-    /// Folder (or CSV list) of the training set.
+    /// Folder (or CSV list) of the training set; with `labels` a scene, a folder or a list of scenes.
     pub train: PathBuf,
-    /// Folder (or CSV list) of the validation set.
+    /// Folder (or CSV list) of the validation set, with `labels` scenes; empty where held-out blocks of the training scenes
+    /// are validated on.
     pub val: PathBuf,
+    /// Classes of the pixels of scenes: a raster or polygons.
+    pub labels: Option<PathBuf>,
+    /// The same for the scenes of `val`, where they are another file's.
+    pub val_labels: Option<PathBuf>,
+    /// The field of polygons that holds their class.
+    pub class_field: String,
+    /// Bands of the scenes in the network's order, counted from 1; all of them, or as `init` says, otherwise.
+    pub bands: Option<Vec<usize>>,
+    /// Which samples of the scenes become levels 0 and 255.
+    pub levels: Option<String>,
+    /// Windows of the scenes in an epoch; as many as it takes to cover the labelled ground once, otherwise.
+    pub windows: Option<usize>,
     /// The run folder.
     pub out: PathBuf,
     /// Weights to start from.
@@ -178,6 +191,12 @@ pub struct TrainConfig {
 /// Keys that only one of the tasks has.
 const ONLY: &[(&str, Task)] = &[
     ("geometry", Task::Segment),
+    ("labels", Task::Segment),
+    ("val_labels", Task::Segment),
+    ("class_field", Task::Segment),
+    ("bands", Task::Segment),
+    ("levels", Task::Segment),
+    ("windows", Task::Segment),
     ("resize", Task::Segment),
     ("scale", Task::Segment),
     ("snapshot", Task::Segment),
@@ -214,7 +233,9 @@ impl TrainConfig {
             layer.check_keys(&base, task)?;
         }
         for key in ["train", "val", "out"] {
-            if !merged.has(key) {
+            // Blocks of the scenes that are trained on can stand in for scenes of their own.
+            let spared = key == "val" && merged.has("labels");
+            if !(merged.has(key) || spared) {
                 return Err(ConfigError::Missing { key });
             }
         }
@@ -256,6 +277,16 @@ impl TrainConfig {
     /// Pictures in a step.
     pub fn step_size(&self) -> usize {
         self.batch_size * self.accumulate
+    }
+
+    /// Whether a part of the training set is held out beside a validation set.
+    pub fn has_holdout(&self) -> bool {
+        self.holdout > 0.0 && !self.validates_on_blocks()
+    }
+
+    /// Whether held-out blocks of the training scenes are the validation set.
+    pub fn validates_on_blocks(&self) -> bool {
+        self.labels.is_some() && self.val.as_os_str().is_empty()
     }
 
     /// First samples to take of the validation set.

@@ -7,7 +7,7 @@ use hectare_net::ClassMap;
 use crate::ahead::ahead;
 use crate::error::TrainError;
 use crate::metrics::ConfusionMatrix;
-use crate::predict::{Forward, Recipe};
+use crate::predict::{Forward, Prepared, Recipe};
 
 /// Pictures that are decoded ahead of the network.
 const AHEAD: usize = 4;
@@ -60,10 +60,26 @@ pub fn evaluate_segmentation(
     settings: &EvaluationSettings<'_>,
     seen: &mut dyn FnMut(&SegSample, &Mask) -> Result<(), TrainError>,
 ) -> Result<Evaluation, TrainError> {
-    let load = |index: usize| -> Result<_, TrainError> {
-        let (image, mask) = read_pair(&samples[index], classes)?;
+    let load = |sample: &SegSample| {
+        let (image, mask) = read_pair(sample, classes)?;
         Ok((recipe.prepare(&image), mask))
     };
+    evaluate_masks(recipe, network, samples, &load, settings, seen)
+}
+
+/// What makes a sample the network's input and its truth.
+pub(crate) type Load<'a, S> = dyn Fn(&S) -> Result<(Prepared, Mask), TrainError> + Sync + 'a;
+
+/// Predicts what `load` makes of each sample, and counts its pixels. `seen` gets each predicted mask.
+pub(crate) fn evaluate_masks<S: Sync>(
+    recipe: &Recipe,
+    network: &mut dyn Forward,
+    samples: &[S],
+    load: &Load<'_, S>,
+    settings: &EvaluationSettings<'_>,
+    seen: &mut dyn FnMut(&S, &Mask) -> Result<(), TrainError>,
+) -> Result<Evaluation, TrainError> {
+    let load = |index: usize| load(&samples[index]);
     let loss = CrossEntropy { classes: recipe.classes(), weights: settings.weights, label_smoothing: 0.0 };
     let mut found =
         Evaluation { confusion: ConfusionMatrix::new(recipe.classes()), loss: LossValue::default() };

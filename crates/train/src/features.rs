@@ -22,7 +22,7 @@ impl FeatureModel {
     /// over the positions of the node's map, which pictures of different sizes need.
     ///
     /// # Errors
-    /// A node that the network has not, and those of [`Recipe::new`].
+    /// A node that the network has not, those of [`Recipe::new`], and a network of other than three bands.
     pub fn new(
         card: &ModelCard,
         network: Network,
@@ -31,7 +31,7 @@ impl FeatureModel {
         node: Option<&str>,
         average: bool,
     ) -> Result<FeatureModel, TrainError> {
-        let recipe = Recipe::new(card, isa)?;
+        let recipe = Recipe::new(card, isa)?.for_pictures(card)?;
         let [h, w] = card.spec.input;
         let shapes = network.infer(Shape::new(network.bands(), h, w)).map_err(TrainError::net)?;
         let is_classifier = card.spec.model.is_classifier();

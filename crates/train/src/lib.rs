@@ -8,7 +8,8 @@
 //!
 //! [`Model`] applies a network to pictures, [`evaluate_segmentation`] and [`evaluate_classification`]
 //! measure one on a labelled set, and [`score()`]
-//! compares two folders of masks as the course's grader does. The crate knows nothing of argument parsing.
+//! compares two folders of masks as the course's grader does. Scenes are trained on through an [`OpenGround`], which another
+//! crate provides. The crate knows nothing of argument parsing.
 
 mod ahead;
 mod average;
@@ -34,6 +35,7 @@ mod predict;
 mod record;
 mod run;
 mod run_folder;
+mod scene_sets;
 mod schedule;
 mod score;
 mod sets;
@@ -60,8 +62,9 @@ pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};
 pub use picks::{Pick, Picks};
 pub use predict::{Forward, Model, Prepared, Recipe, Segmentation};
 pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation, read as read_records};
-pub use run::{RunSummary, resume, train};
+pub use run::{RunSummary, resume, resume_with, train, train_with};
 pub use run_folder::RunFolder;
+pub use scene_sets::{GroundRequest, OpenGround};
 pub use schedule::Schedule;
 pub use score::{ClassScore, Score, class_scores, score};
 pub use views::Views;

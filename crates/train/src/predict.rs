@@ -1,6 +1,6 @@
 //! A network applied to pictures: masks for whole pictures at their own size, or classes.
 
-use hectare_data::{BatchFormat, Image, Mask, resize};
+use hectare_data::{BatchFormat, Image, Mask, Raster, resize};
 use hectare_kernels::loss::softmax;
 use hectare_kernels::{AlignedVec, Isa, threads};
 use hectare_net::{ModelCard, Network, Params, Predictor};
@@ -10,7 +10,7 @@ use crate::views::{Position, Views};
 
 /// A network that turns normalised pictures into logits.
 pub trait Forward {
-    /// Logits of `n` pictures of `h` x `w` pixels, N x H x W x 3 in, N x H x W x K out (N x K for classifiers).
+    /// Logits of `n` pictures of `h` x `w` pixels, N x H x W x C in, N x H x W x K out (N x K for classifiers).
     ///
     /// # Errors
     /// A size that the network cannot take.
@@ -42,7 +42,7 @@ pub struct Recipe {
 pub struct Prepared {
     /// Width and height of the picture itself.
     size: [usize; 2],
-    /// Normalised numbers, H x W x 3, with H and W.
+    /// Normalised numbers, H x W x C, with H and W.
     pub(crate) views: Vec<(AlignedVec, usize, usize)>,
 }
 
@@ -50,7 +50,7 @@ impl Recipe {
     /// The recipe of a model.
     ///
     /// # Errors
-    /// A card whose class map has another number of classes than the network, or with other than three bands.
+    /// A card whose class map has another number of classes than the network, or whose normalisation is of other bands.
     pub fn new(card: &ModelCard, isa: Isa) -> Result<Recipe, TrainError> {
         let classes = card.spec.classes;
         if card.classes.len() != classes {
@@ -60,8 +60,10 @@ impl Recipe {
             )));
         }
         let bands = card.spec.bands;
-        if bands != 3 || card.normalisation.mean.len() != 3 || card.normalisation.std.len() != 3 {
-            return Err(TrainError::Input(format!("the network takes {bands} bands, and pictures have 3")));
+        if card.normalisation.mean.len() != bands || card.normalisation.std.len() != bands {
+            return Err(TrainError::Input(format!(
+                "the normalisation is not of the network's {bands} bands"
+            )));
         }
         let [h, w] = card.spec.input;
         let size =
@@ -88,6 +90,26 @@ impl Recipe {
         self.classes
     }
 
+    /// Refuses a network that does not take pictures.
+    pub(crate) fn for_pictures(self, card: &ModelCard) -> Result<Recipe, TrainError> {
+        match card.spec.bands {
+            3 => Ok(self),
+            bands => Err(TrainError::Input(format!(
+                "the network takes {bands} bands, and pictures have 3; it is for scenes (hectare predict MODEL SCENE.tif)"
+            ))),
+        }
+    }
+
+    /// Ground as the network sees it, in one position.
+    ///
+    /// # Panics
+    /// When the ground has other bands than the network.
+    pub fn prepare_raster(&self, raster: &Raster) -> Prepared {
+        let mut input = AlignedVec::zeroed(raster.levels.len());
+        self.format.normalise_raster(raster, &mut input);
+        Prepared { size: raster.size(), views: vec![(input, raster.height, raster.width)] }
+    }
+
     pub(crate) fn format(&self) -> &BatchFormat {
         &self.format
     }
@@ -97,6 +119,9 @@ impl Recipe {
     }
 
     /// The picture as the network sees it: scaled (where the recipe scales) and normalised.
+    ///
+    /// # Panics
+    /// When the network does not take three bands.
     pub fn prepare(&self, image: &Image) -> Prepared {
         let one = |image: &Image| {
             let scaled = match self.size {
@@ -226,9 +251,9 @@ impl Model {
     /// A model from the parts of a weights file.
     ///
     /// # Errors
-    /// As [`Recipe::new`].
+    /// As [`Recipe::new`], and a network of other than three bands.
     pub fn new(card: ModelCard, network: Network, params: Params, isa: Isa) -> Result<Model, TrainError> {
-        let recipe = Recipe::new(&card, isa)?;
+        let recipe = Recipe::new(&card, isa)?.for_pictures(&card)?;
         let predictor = Predictor::new(network, params, isa).map_err(TrainError::net)?;
         Ok(Model { card, recipe, predictor })
     }

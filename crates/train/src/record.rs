@@ -126,7 +126,7 @@ pub struct Columns {
 impl Columns {
     /// Those of a run with these settings.
     pub fn of(config: &TrainConfig) -> Columns {
-        Columns { task: config.task, holdout: config.holdout > 0.0, ema: config.ema > 0.0 }
+        Columns { task: config.task, holdout: config.has_holdout(), ema: config.ema > 0.0 }
     }
 }
 

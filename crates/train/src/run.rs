@@ -26,6 +26,7 @@ use crate::files;
 use crate::picks::Picks;
 use crate::record::{Columns, EpochRecord, MetricsLog};
 use crate::run_folder::RunFolder;
+use crate::scene_sets::OpenGround;
 use crate::setup::Setup;
 
 /// How a run ended.
@@ -49,19 +50,38 @@ pub struct RunSummary {
 ///
 /// # Errors
 /// Whatever is wrong with the input (see [`TrainError::began`]), or what failed later.
-pub fn train(mut config: TrainConfig, observer: &dyn Observer) -> Result<RunSummary, TrainError> {
+pub fn train(config: TrainConfig, observer: &dyn Observer) -> Result<RunSummary, TrainError> {
+    train_with(config, None, observer)
+}
+
+/// As [`train`], with what opens scenes where the settings name labels.
+///
+/// # Errors
+/// As [`train`], and scenes or labels that cannot be used.
+pub fn train_with(
+    mut config: TrainConfig,
+    scenes: Option<&dyn OpenGround>,
+    observer: &dyn Observer,
+) -> Result<RunSummary, TrainError> {
     let begun = Instant::now();
-    for path in [Some(&mut config.train), Some(&mut config.val), Some(&mut config.out)]
+    let optional = [
+        config.init.as_mut(),
+        config.class_map.as_mut(),
+        config.exclude.as_mut(),
+        config.labels.as_mut(),
+        config.val_labels.as_mut(),
+    ];
+    for path in [&mut config.train, &mut config.val, &mut config.out]
         .into_iter()
-        .chain([config.init.as_mut(), config.class_map.as_mut(), config.exclude.as_mut()])
-        .flatten()
+        .chain(optional.into_iter().flatten())
+        .filter(|path| !path.as_os_str().is_empty())
     {
         // The run may be resumed from another folder.
         *path = std::path::absolute(&*path).map_err(|cause| TrainError::io("cannot find", path, cause))?;
     }
     RunFolder::check_free(&config.out)?;
     in_pool(config.threads, || {
-        let setup = Setup::new(&config, None, observer)?;
+        let setup = Setup::new(&config, None, scenes, observer)?;
         let folder = RunFolder::create(&config.out)?;
         let begin = || -> Result<Run<'_>, TrainError> {
             folder.clear()?;
@@ -96,6 +116,19 @@ pub fn resume(
     threads: Option<usize>,
     observer: &dyn Observer,
 ) -> Result<RunSummary, TrainError> {
+    resume_with(root, threads, None, observer)
+}
+
+/// As [`resume`], with what opens scenes.
+///
+/// # Errors
+/// As [`resume`], and scenes or labels that cannot be used any more.
+pub fn resume_with(
+    root: &Path,
+    threads: Option<usize>,
+    scenes: Option<&dyn OpenGround>,
+    observer: &dyn Observer,
+) -> Result<RunSummary, TrainError> {
     let begun = Instant::now();
     let (folder, mut config) = RunFolder::open(root)?;
     config.out = root.to_path_buf();
@@ -122,7 +155,7 @@ pub fn resume(
     in_pool(config.threads, || {
         let state = checkpoint::load(&folder)?;
         let weights = state.is_some().then(|| folder.last());
-        let setup = Setup::new(&config, weights.as_deref(), observer)?;
+        let setup = Setup::new(&config, weights.as_deref(), scenes, observer)?;
         let begin = || -> Result<Run<'_>, TrainError> {
             folder.create_folders()?;
             folder.sweep()?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hectare_data::verify::{Known, verify_classification, verify_segmentation};
 use hectare_data::{
-    Augment, ClassSample, ClassificationSet, ClassificationSource, CropRule, Exclusion, Jitter, SampleSource,
+    Augment, BatchSource, ClassSample, ClassificationSet, ClassificationSource, CropRule, Exclusion, Jitter,
     SegSample, SegmentationSet, SegmentationSource,
 };
 use hectare_net::{ClassMap, ModelCard};
@@ -16,6 +16,7 @@ use crate::error::TrainError;
 use crate::events::{Event, Observer};
 use crate::files;
 use crate::holdout::{is_held_out, name_within};
+use crate::scene_sets::SceneSets;
 
 /// Training and validation set of a task.
 pub(crate) enum Sets {
@@ -37,6 +38,8 @@ pub(crate) enum Sets {
         /// Validation set.
         val: SegmentationSet,
     },
+    /// One class per pixel of scenes.
+    Scenes(Box<SceneSets>),
 }
 
 /// Samples in each set.
@@ -95,6 +98,7 @@ impl Sets {
         let [train, holdout, val] = match self {
             Sets::Classify { train, holdout, val } => [train.samples.len(), holdout.len(), val.samples.len()],
             Sets::Segment { train, holdout, val } => [train.samples.len(), holdout.len(), val.samples.len()],
+            Sets::Scenes(scenes) => [scenes.count, scenes.holdout.len(), scenes.val.len()],
         };
         Lens { train, holdout, val }
     }
@@ -108,6 +112,8 @@ impl Sets {
             return Ok(());
         }
         match self {
+            // Blocks are held out when the ground is divided.
+            Sets::Scenes(_) => return Ok(()),
             Sets::Classify { train, holdout, .. } => {
                 let root = train.root.clone();
                 let held = |sample: &ClassSample| is_held_out(&name_within(&root, &sample.path), share);
@@ -144,13 +150,14 @@ impl Sets {
         match self {
             Sets::Classify { train, .. } => train.samples.iter().map(|sample| &sample.path).collect(),
             Sets::Segment { train, .. } => train.samples.iter().map(|sample| &sample.image).collect(),
+            Sets::Scenes(_) => Vec::new(),
         }
     }
 
     /// Pictures and masks without a partner.
     pub fn orphans(&self) -> Vec<&PathBuf> {
         match self {
-            Sets::Classify { .. } => Vec::new(),
+            Sets::Classify { .. } | Sets::Scenes(_) => Vec::new(),
             Sets::Segment { train, val, .. } => train.orphans.iter().chain(&val.orphans).collect(),
         }
     }
@@ -165,6 +172,7 @@ impl Sets {
     ) -> Result<Facts, TrainError> {
         let progress = |set| move |done, total| observer.event(&Event::Checking { set, done, total });
         match self {
+            Sets::Scenes(scenes) => Ok(scenes.facts()),
             Sets::Classify { train, val, .. } => {
                 let check = |set: &ClassificationSet, name| {
                     let memory = Memory::open(config, &set.root, classes);
@@ -207,10 +215,11 @@ impl Sets {
         card: &ModelCard,
         input: [usize; 2],
         cache_bytes: u64,
-    ) -> Result<Arc<dyn SampleSource>, TrainError> {
+    ) -> Result<Arc<dyn BatchSource>, TrainError> {
         let augment = augment(config, input);
         let cache_bytes = if config.cache { cache_bytes } else { 0 };
         Ok(match self {
+            Sets::Scenes(scenes) => scenes.source(config, card, augment),
             Sets::Classify { train, .. } => {
                 let [h, w] = input;
                 let source = ClassificationSource::new(

@@ -4,11 +4,12 @@
 use std::path::Path;
 
 use hectare_data::class_map_file::read_class_map;
-use hectare_data::{Exclusion, normalise_into, read_image, resize};
+use hectare_data::{Exclusion, GroundFacts, normalise_into, read_image, resize};
 use hectare_kernels::Isa;
 use hectare_net::weights::{InputOrder, LoadRow};
 use hectare_net::{
-    ClassMap, ModelCard, ModelSpec, Network, Params, Shape, build, initialise, weights as weight_files,
+    ClassMap, ModelCard, ModelSpec, Network, Normalisation, Params, Shape, build, initialise,
+    weights as weight_files,
 };
 
 use crate::balance::{PICTURES, balance_trunk};
@@ -17,6 +18,7 @@ use crate::error::TrainError;
 use crate::events::Observer;
 use crate::memory;
 use crate::optimiser::{check_patterns, in_trunk};
+use crate::scene_sets::{OpenGround, SceneSets};
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
 use crate::transfer::{Parent, coarser, known_metric, load_coarser, weights_of};
@@ -42,10 +44,12 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
-    /// Prepares a run. `checkpoint`: the weights to go on from; they stand in for `init`.
+    /// Prepares a run. `checkpoint`: the weights to go on from; they stand in for `init`. `scenes` opens those that the
+    /// settings name.
     pub fn new(
         config: &TrainConfig,
         checkpoint: Option<&Path>,
+        scenes: Option<&dyn OpenGround>,
         observer: &dyn Observer,
     ) -> Result<Setup, TrainError> {
         let mut lines = Vec::new();
@@ -90,7 +94,16 @@ impl Setup {
             }
             None => Exclusion::default(),
         };
-        let (mut sets, classes) = open(config, start_card, &excluded)?;
+        let (mut sets, classes) = match config.labels {
+            Some(_) => {
+                let mut classes = segmentation_classes(config, start_card)?;
+                ignore(config, &mut classes)?;
+                let known = start_card.and_then(|card| card.scene.as_ref());
+                let sets = SceneSets::open(config, &classes, known, scenes, observer, &mut lines)?;
+                (Sets::Scenes(Box::new(sets)), classes)
+            }
+            None => open(config, start_card, &excluded)?,
+        };
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
@@ -109,7 +122,7 @@ impl Setup {
         })?;
         sets.hold_out(config.holdout, &mut facts)?;
         let input = input_size(config, &facts, &mut lines)?;
-        let card = card(config, classes, start_card, input);
+        let card = card(config, &sets, classes, start_card, input)?;
         let network = build(&card.spec).map_err(TrainError::net)?;
         check_patterns(config, network.layout())?;
         let mut params = initialise(&network, config.seed);
@@ -117,7 +130,22 @@ impl Setup {
         if let Some(mut file) = start {
             if file.order != InputOrder::Rgb {
                 lines.push(format!("input {} folded into the first convolution", file.order));
-                file.fold_input(&card.normalisation).map_err(TrainError::net)?;
+                file.fold_input(&colours(&card.normalisation)).map_err(TrainError::net)?;
+            }
+            let first = file.get("features.0.weight").and_then(|weight| weight.shape.get(1).copied());
+            let inflated = config.labels.is_some()
+                && first.is_some_and(|bands| bands != card.spec.bands)
+                && file.inflate_input(card.spec.bands).map_err(TrainError::net)?;
+            if inflated {
+                lines.push(format!(
+                    "the first layer is brought from 3 bands to {}: {}, all times {:.3}",
+                    card.spec.bands,
+                    match card.spec.bands {
+                        ..3 => "each begins with the mean of red, green and blue",
+                        _ => "red, green and blue keep theirs, the others begin with their mean",
+                    },
+                    3.0 / card.spec.bands as f64
+                ));
             }
             let partial = config.partial && checkpoint.is_none();
             let coarser = coarser(&file, config.model).filter(|_| checkpoint.is_none());
@@ -125,7 +153,12 @@ impl Setup {
                 Some(model) => {
                     let path = file.path.clone();
                     let report = load_coarser(file, &network, &mut params, partial)?;
-                    parent = Some(Parent { model, metric: known_metric(&path, config), file: path });
+                    // A network of other bands cannot be shown this ground.
+                    parent = (!inflated).then(|| Parent {
+                        model,
+                        metric: known_metric(&path, config),
+                        file: path.clone(),
+                    });
                     report
                 }
                 None => {
@@ -155,6 +188,10 @@ impl Setup {
         }
         let snapshots = match &sets {
             Sets::Classify { .. } => None,
+            Sets::Scenes(scenes) => {
+                let names: Vec<&str> = scenes.val.iter().map(|plot| plot.name.as_str()).collect();
+                Some(Snapshots::choose(config, &names, &facts.val_pixels)?)
+            }
             Sets::Segment { val, .. } => {
                 let stems: Vec<&str> = val.samples.iter().map(|sample| sample.stem.as_str()).collect();
                 Some(Snapshots::choose(config, &stems, &facts.val_pixels)?)
@@ -164,7 +201,13 @@ impl Setup {
         let [h, w] = input;
         let n = config.batch_size.min(sets.lens().train);
         let shape = Shape::new(card.spec.bands, h, w);
-        let needs = memory::needs(&network, config, n, shape, largest_validation(config, &facts, input))?;
+        let needs = memory::needs(
+            &network,
+            config,
+            n,
+            shape,
+            largest_validation(config, &facts, input, card.spec.bands),
+        )?;
         lines.push(needs.describe(available));
         needs.check(config, available)?;
         // What is left beside the run, halved: the estimate is one, and the machine is not ours alone.
@@ -179,12 +222,9 @@ fn open(
     start: Option<&ModelCard>,
     excluded: &Exclusion,
 ) -> Result<(Sets, ClassMap), TrainError> {
-    let given = match &config.class_map {
-        Some(path) => Some(read_class_map(path).map_err(TrainError::data)?),
-        None => None,
-    };
     let (sets, mut classes) = match config.task {
         Task::Classify => {
+            let given = given_classes(config)?;
             let names = given.as_ref().map(ClassMap::names);
             let sets = Sets::open_classification(config, names.as_deref(), excluded)?;
             let Sets::Classify { train, .. } = &sets else { unreachable!("opened for classification") };
@@ -203,12 +243,28 @@ fn open(
             (sets, classes)
         }
         Task::Segment => {
-            // The classes of a classifier say nothing about masks.
-            let carried =
-                start.filter(|card| !card.spec.model.is_classifier()).map(|card| card.classes.clone());
-            (Sets::open_segmentation(config, excluded)?, given.or(carried).unwrap_or_else(ClassMap::course))
+            let classes = segmentation_classes(config, start)?;
+            (Sets::open_segmentation(config, excluded)?, classes)
         }
     };
+    ignore(config, &mut classes)?;
+    Ok((sets, classes))
+}
+
+/// The class map of the settings.
+fn given_classes(config: &TrainConfig) -> Result<Option<ClassMap>, TrainError> {
+    config.class_map.as_deref().map(|path| read_class_map(path).map_err(TrainError::data)).transpose()
+}
+
+/// The class map of the settings, else of the weights to start from, else the course's.
+fn segmentation_classes(config: &TrainConfig, start: Option<&ModelCard>) -> Result<ClassMap, TrainError> {
+    // The classes of a classifier say nothing about masks.
+    let carried = start.filter(|card| !card.spec.model.is_classifier()).map(|card| card.classes.clone());
+    Ok(given_classes(config)?.or(carried).unwrap_or_else(ClassMap::course))
+}
+
+/// Marks the classes that the settings ignore.
+fn ignore(config: &TrainConfig, classes: &mut ClassMap) -> Result<(), TrainError> {
     for wanted in &config.ignore {
         let id = wanted.parse::<u8>().ok();
         let found = classes
@@ -230,7 +286,15 @@ fn open(
     if classes.classes.iter().all(|class| class.ignored) {
         return Err(TrainError::Input("every class is ignored".into()));
     }
-    Ok((sets, classes))
+    Ok(())
+}
+
+/// The normalisation of red, green and blue, for weights that are folded into it.
+fn colours(normalisation: &Normalisation) -> Normalisation {
+    match normalisation.mean.len() {
+        ..3 => Normalisation::default(),
+        _ => Normalisation { mean: normalisation.mean[..3].to_vec(), std: normalisation.std[..3].to_vec() },
+    }
 }
 
 /// Rows and columns of the training input; with whole pictures the largest.
@@ -246,7 +310,8 @@ fn input_size(
         InputSize::Fixed(size) => {
             let least = sizes().flatten().min().unwrap_or(size.h);
             if least < size.h {
-                lines.push(format!("crops of {least} instead of {}: the smallest picture's side", size.h));
+                let of = if config.labels.is_some() { "scene" } else { "picture" };
+                lines.push(format!("crops of {least} instead of {}: the smallest {of}'s side", size.h));
             }
             Ok([size.h.min(least); 2])
         }
@@ -274,15 +339,21 @@ fn balance(
     sets: &Sets,
     [h, w]: [usize; 2],
 ) -> Result<String, TrainError> {
-    let paths = sets.train_images();
-    let paths = &paths[..paths.len().min(PICTURES)];
     let len = h * w * card.spec.bands;
-    let mut images = vec![0.0; paths.len() * len];
-    for (path, out) in paths.iter().zip(images.chunks_exact_mut(len)) {
-        let image = read_image(path).map_err(TrainError::data)?;
-        normalise_into(&resize(&image, w, h), &card.normalisation, out);
-    }
-    let size = [paths.len(), h, w];
+    let images = match sets {
+        Sets::Scenes(scenes) => scenes.first_windows(card, PICTURES, 0)?,
+        _ => {
+            let paths = sets.train_images();
+            let paths = &paths[..paths.len().min(PICTURES)];
+            let mut images = vec![0.0; paths.len() * len];
+            for (path, out) in paths.iter().zip(images.chunks_exact_mut(len)) {
+                let image = read_image(path).map_err(TrainError::data)?;
+                normalise_into(&resize(&image, w, h), &card.normalisation, out);
+            }
+            images
+        }
+    };
+    let size = [images.len() / len.max(1), h, w];
     let sizes = balance_trunk(network, params, &card.spec, Isa::best(), &images, size)?;
     Ok(match sizes.as_slice() {
         [] => "the trunk keeps its scale".into(),
@@ -295,8 +366,17 @@ fn balance(
 }
 
 /// What travels with the weights. Normalisation comes from the weights to start from.
-fn card(config: &TrainConfig, classes: ClassMap, start: Option<&ModelCard>, input: [usize; 2]) -> ModelCard {
+fn card(
+    config: &TrainConfig,
+    sets: &Sets,
+    classes: ClassMap,
+    start: Option<&ModelCard>,
+    input: [usize; 2],
+) -> Result<ModelCard, TrainError> {
     let mut spec = ModelSpec::new(config.model);
+    if let Sets::Scenes(scenes) = sets {
+        spec.bands = scenes.bands();
+    }
     spec.classes = classes.len();
     spec.width = config.width;
     spec.geometry = config.geometry;
@@ -312,18 +392,32 @@ fn card(config: &TrainConfig, classes: ClassMap, start: Option<&ModelCard>, inpu
         card.normalisation = start.normalisation.clone();
     }
     card.resize = config.resize.map(|size| [size.h, size.w]);
-    card
+    match sets {
+        Sets::Scenes(scenes) => scenes.describe_in(&mut card, start),
+        // Scaled pictures have pixels of another size.
+        Sets::Segment { train, .. } if card.resize.is_none() => {
+            let facts = GroundFacts::read(&train.root).map_err(TrainError::data)?.unwrap_or_default();
+            (card.ground_resolution, card.scene) = (facts.ground_resolution, facts.scene);
+        }
+        Sets::Segment { .. } | Sets::Classify { .. } => {}
+    }
+    Ok(card)
 }
 
 /// Pictures in a validation batch and the shape of the largest.
-fn largest_validation(config: &TrainConfig, facts: &Facts, input: [usize; 2]) -> (usize, Shape) {
+fn largest_validation(
+    config: &TrainConfig,
+    facts: &Facts,
+    input: [usize; 2],
+    bands: usize,
+) -> (usize, Shape) {
     let held_out = if config.holdout > 0.0 { &facts.train_sizes[..] } else { &[] };
     if config.task == Task::Classify {
         let n = config.batch_size.min(facts.val_sizes.len().max(held_out.len()).max(1));
-        return (n, Shape::new(3, input[0], input[1]));
+        return (n, Shape::new(bands, input[0], input[1]));
     }
     let sizes = facts.val_sizes.iter().chain(held_out);
     let largest = sizes.max_by_key(|size| size[0] * size[1]).copied().unwrap_or([32, 32]);
     let [h, w] = config.resize.map_or([largest[1], largest[0]], |size| [size.h, size.w]);
-    (1, Shape::new(3, h, w))
+    (1, Shape::new(bands, h, w))
 }

@@ -101,6 +101,10 @@ pub(crate) fn weights_of(path: &Path) -> Result<PathBuf, TrainError> {
 /// The metric of weights in a run's folder on the validation set, where that is the one of `config` and the run has
 /// ended.
 pub(crate) fn known_metric(file: &Path, config: &TrainConfig) -> Option<f64> {
+    if config.labels.is_some() {
+        // Which ground is validated on depends on more than paths.
+        return None;
+    }
     let root = file.parent().filter(|folder| folder.ends_with("weights"))?.parent()?;
     let (run, theirs) = RunFolder::open(root).ok()?;
     let same = |config: &TrainConfig| (config.val.clone(), config.validation_limit(), config.resize);

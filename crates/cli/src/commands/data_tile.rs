@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use hectare_data::GroundFacts;
 use hectare_map::{Labels, Scale, Scene, TileSettings, cut_tiles};
+use hectare_net::SceneBands;
 
 use super::data_check::class_map;
 use super::predict::scene_args::{Bands, ScaleArg, bands, scale};
@@ -37,7 +39,7 @@ pub struct DataTileArgs {
     #[arg(long, value_name = "N,N,N", value_parser = bands)]
     pub bands: Option<Bands>,
     /// Samples that become black and white: LOW:HIGH, one for each band, or pLOW:HIGH for percentiles.
-    #[arg(long, value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "levels", value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
     pub scale: Option<ScaleArg>,
     /// Put this share of the ground, in whole blocks of 4 x 4 tiles, into OUT/val and the rest into OUT/train, so that no
     /// neighbours of training tiles are measured.
@@ -90,15 +92,24 @@ pub fn run(args: &DataTileArgs) -> Result<Answer, Failure> {
     };
     let labels = args.labels.as_ref().map(|path| Labels::open(path, &scene, &classes, &args.class_field));
     let mut labels = labels.transpose().or_input()?;
-    if labels.as_ref().is_some_and(Labels::is_regridded) {
-        console::say("the labels lie on another grid; each pixel takes the label at its centre");
+    if let Some(note) = labels.as_ref().and_then(Labels::note) {
+        console::say(note);
     }
+    let levels = scale.iter().flatten().map(|scale| [scale.low, scale.high]).collect();
+    let facts = GroundFacts {
+        ground_resolution: scene.info().pixel_m(),
+        scene: Some(SceneBands { bands: chosen, scale: levels }),
+    };
     let settings = TileSettings { side: args.side, scale, holdout: args.holdout, seed: args.seed };
     let counter = Counter::new("tiles cut");
     let progress = |done, total| counter.set(done, total);
     let said =
         cut_tiles(&mut scene, labels.as_mut(), &classes, &settings, &args.out, &progress).or_input()?;
     counter.finish();
+    let folders: &[&str] = if args.holdout.is_some() { &["train", "val"] } else { &[""] };
+    for folder in folders {
+        facts.write(&args.out.join(folder)).or_work()?;
+    }
     let held_out = match args.holdout {
         Some(_) => format!(", {} of them in val", said.held_out),
         None => String::new(),

@@ -1,6 +1,7 @@
 //! `hectare predict MODEL_FILE INPUT... --out OUT`: masks or test_pred.csv of pictures, maps of scenes.
 
 pub mod onnx_args;
+mod resampling;
 pub mod scene_args;
 mod scene_model;
 mod scenes;

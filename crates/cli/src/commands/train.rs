@@ -10,8 +10,9 @@ use hectare_train::{Layer, Observer, Picks, RunSummary, TrainConfig, TrainError}
 
 use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
+use crate::ground::open_ground;
 use crate::progress::{Both, Watcher};
-use crate::{console, download, output, signals};
+use crate::{console, download, ground, output, signals};
 
 /// Trains; the summary of the run goes to stdout. The answer is no where a signal ended it early.
 ///
@@ -41,7 +42,7 @@ pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> 
 /// As [`hectare_train::train`].
 pub fn train(config: TrainConfig, watcher: &Watcher) -> Result<RunSummary, TrainError> {
     let out = config.out.clone();
-    watched(&out, watcher, |observer| hectare_train::train(config, observer))
+    watched(&out, watcher, |observer| hectare_train::train_with(config, Some(&open_ground), observer))
 }
 
 /// Goes on with a run, watched as in [`train`].
@@ -49,7 +50,7 @@ pub fn train(config: TrainConfig, watcher: &Watcher) -> Result<RunSummary, Train
 /// # Errors
 /// As [`hectare_train::resume`].
 pub fn resume(run: &Path, threads: Option<usize>, watcher: &Watcher) -> Result<RunSummary, TrainError> {
-    watched(run, watcher, |observer| hectare_train::resume(run, threads, observer))
+    watched(run, watcher, |observer| hectare_train::resume_with(run, threads, Some(&open_ground), observer))
 }
 
 /// Does `work` under the eyes of `watcher` and of an event log.
@@ -71,7 +72,20 @@ fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failur
     let (task, settings) = task.parts();
     let file = settings.config.as_deref().map(Layer::from_toml).transpose().or_input()?;
     let flags = settings.layer(task, threads);
+    let scene = |path: &Path| {
+        Failure::input(format_args!("{} is a scene without classes", path.display()))
+            .help("name them with --labels FILE: a raster of classes, or polygons")
+    };
+    // Said before other flags are missed.
+    if let (None, None, Some(path)) = (&file, &settings.labels, &settings.train)
+        && ground::is_scene(path)
+    {
+        return Err(scene(path));
+    }
     let mut config = TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()?;
+    if config.labels.is_none() && ground::is_scene(&config.train) {
+        return Err(scene(&config.train));
+    }
     if config.init.as_deref().is_some_and(|init| init == Path::new("imagenet")) {
         // The last layer of torchvision's file is for ImageNet's thousand classes.
         config.partial = true;

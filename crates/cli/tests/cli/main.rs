@@ -9,6 +9,7 @@ mod embedding;
 mod maps;
 mod onnx;
 mod report;
+mod scenes;
 mod score;
 mod support;
 mod train;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hectare_data::{
-    Augment, Batch, BatchFormat, ClassificationSet, ClassificationSource, CropRule, DataError, Image, Loader,
-    Mask, Sample, SampleSource, SegmentationSet, SegmentationSource, Target, epoch_batches, normalise_into,
-    write_mask_rgb,
+    Augment, Batch, BatchFormat, BatchSource, ClassificationSet, ClassificationSource, CropRule, DataError,
+    Image, Loader, Mask, Sample, SampleSource, SegmentationSet, SegmentationSource, Target, epoch_batches,
+    normalise_into, write_mask_rgb,
 };
 use hectare_kernels::loss::IGNORE;
 use hectare_net::{ClassMap, Normalisation};
@@ -60,7 +60,7 @@ impl SampleSource for Numbers {
     }
 }
 
-fn batches(source: Arc<dyn SampleSource>, list: Vec<Vec<usize>>, threads: usize, queue: usize) -> Vec<Batch> {
+fn batches(source: Arc<dyn BatchSource>, list: Vec<Vec<usize>>, threads: usize, queue: usize) -> Vec<Batch> {
     Loader::new(source, 0, list, threads, queue).map(Result::unwrap).collect()
 }
 
@@ -215,7 +215,7 @@ fn segmentation_samples() {
 
     let crop = CropRule::RandomCrop { size: 6, scale: [0.8, 1.2] };
     let augment = Augment { crop, flip_v: true, quarter_turns: true, ..Augment::default() };
-    let epoch = |source: Arc<dyn SampleSource>, epoch| -> Vec<Batch> {
+    let epoch = |source: Arc<dyn BatchSource>, epoch| -> Vec<Batch> {
         Loader::new(source, epoch, vec![vec![0], vec![1]], 2, 2).map(Result::unwrap).collect()
     };
     let plain = epoch(Arc::new(new(None, augment.clone())), 0);

@@ -249,3 +249,14 @@ fn nothing_is_left_of_what_cannot_be_mapped() {
     let error = map_of(&scene, &out, &mut steady(), &MapSettings::default()).unwrap_err().to_string();
     assert!(error.contains("--scale"), "{error}");
 }
+
+#[test]
+fn windows_of_another_resolution_fit_the_network() {
+    for factor in [0.125, 0.3, 0.5, 0.85, 1.2, 2.0, 7.3, 8.0] {
+        let settings = MapSettings::default().resampled(factor);
+        assert!(crate::Resampled::side(settings.tile, factor) <= 1024, "{factor}");
+        assert!(settings.overlap.unwrap() as f64 * factor >= 256.0 && settings.dead as f64 * factor >= 96.0);
+        let grid = settings.grid(20_000, 20_000, None).unwrap();
+        assert!(grid.count() > 1 && settings.tile.is_multiple_of(32), "{factor}");
+    }
+}

@@ -230,6 +230,10 @@ fn small_models() -> Vec<(ModelSpec, [usize; 3])> {
             }
         }
     }
+    for bands in [1, 4, 5, 13] {
+        let spec = ModelSpec { width: 0.0625, classes: 5, bands, ..ModelSpec::new(ModelKind::Fcn8s) };
+        models.push((spec, [2, 37, 50]));
+    }
     models
 }
 
@@ -254,7 +258,7 @@ fn sharing_memory_and_fusing_change_nothing() {
         assert!(plain.1.iter().all(|g| g.is_finite()) && plain.0 != 0.0, "{spec:?}");
 
         let [n, h, w] = size;
-        let input = noise(1, n * h * w * 3);
+        let input = noise(1, n * h * w * spec.bands);
         let mut results = Vec::new();
         for (reuse, fuse) in [(false, false), (true, true)] {
             let mut predictor = Predictor::new(net.clone(), params.clone(), Isa::best()).unwrap();
@@ -317,7 +321,7 @@ fn computing_values_again_changes_no_bit() {
             names().map(|name| name == "features.2.weight" || name == "features.12.bias").collect(),
         ];
         let [n, h, w] = size;
-        let input = noise(1, n * h * w * 3);
+        let input = noise(1, n * h * w * spec.bands);
         for isa in Isa::available() {
             for frozen in &frozen {
                 let mut trainer = Trainer::new(&net, isa, n, h, w).unwrap();
@@ -396,11 +400,11 @@ fn predictions_do_not_depend_on_the_batch() {
     for (spec, [_, h, w]) in small_models() {
         let net = build(&spec).unwrap();
         let mut predictor = Predictor::new(net.clone(), params_of(&net), Isa::best()).unwrap();
-        let input = noise(1, 5 * h * w * 3);
+        let input = noise(1, 5 * h * w * spec.bands);
         let all = predictor.run(5, h, w, &input).unwrap();
         let len = all.shape.len();
         let all = all.data.to_vec();
-        for (i, image) in input.chunks(h * w * 3).enumerate() {
+        for (i, image) in input.chunks(h * w * spec.bands).enumerate() {
             let one = predictor.run(1, h, w, image).unwrap().data;
             assert!(one == &all[i * len..(i + 1) * len], "{spec:?}, image {i}");
         }

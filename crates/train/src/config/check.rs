@@ -24,6 +24,7 @@ impl TrainConfig {
             ("workers", self.workers),
             ("limit", self.limit.unwrap_or(1)),
             ("val_limit", self.val_limit.unwrap_or(1)),
+            ("windows", self.windows.unwrap_or(1)),
             ("threads", self.threads.unwrap_or(1)),
         ] {
             if value == 0 {
@@ -114,7 +115,63 @@ impl TrainConfig {
         if let Some(order) = self.init_order.filter(|_| self.init.is_none()) {
             return self.bad("init_order", order, "needs --init FILE");
         }
+        self.check_scenes()?;
         self.check_together()
+    }
+
+    /// Refuses settings of scenes without scenes, and settings of pictures with them.
+    fn check_scenes(&self) -> Result<(), ConfigError> {
+        if self.labels.is_none() {
+            for (key, given) in [
+                ("val_labels", self.val_labels.is_some()),
+                ("class_field", self.class_field != "lc"),
+                ("bands", self.bands.is_some()),
+                ("levels", self.levels.is_some()),
+                ("windows", self.windows.is_some()),
+            ] {
+                if given {
+                    return self.bad(key, "", "is for scenes; name their classes with --labels FILE");
+                }
+            }
+            return Ok(());
+        }
+        if self.input == InputSize::Whole {
+            return self.bad(
+                "input",
+                self.input,
+                "does not go with scenes; give the side of windows, as 256",
+            );
+        }
+        if let Some(size) = self.resize {
+            return self.bad(
+                "resize",
+                size,
+                "does not go with scenes, whose pixels have a size on the ground",
+            );
+        }
+        if let Some(list) = &self.exclude {
+            return self.bad("exclude", list.display(), "lists pictures, and these are scenes");
+        }
+        if self.saturation != 0.0 {
+            return self.bad("saturation", self.saturation, "is for pictures of red, green and blue");
+        }
+        if self.validates_on_blocks() && self.holdout == 0.0 {
+            return self.bad(
+                "holdout",
+                self.holdout,
+                "leaves nothing to validate on; hold out blocks of ground (--holdout 0.2), or name other scenes with \
+                 --val",
+            );
+        }
+        if self.validates_on_blocks() && self.val_labels.is_some() {
+            return self.bad("val_labels", "", "goes with --val SCENE");
+        }
+        let bands = self.bands.as_deref().unwrap_or(&[1]);
+        if bands.is_empty() || bands.len() > 32 || bands.contains(&0) {
+            let text = bands.iter().map(usize::to_string).collect::<Vec<_>>().join(",");
+            return self.bad("bands", text, "must be 1 to 32 bands, counted from 1");
+        }
+        Ok(())
     }
 
     fn bad<T>(

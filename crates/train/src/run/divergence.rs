@@ -23,7 +23,7 @@ impl Run<'_> {
             true => self.last_bad_gradient(),
             false => self.bad_weights().or_else(|| self.first_bad_value(batches)),
         };
-        let pictures = batches.iter().flat_map(|batch| &batch.indices).map(|index| self.source.name(*index));
+        let pictures = batches.iter().flat_map(|batch| &batch.indices).map(|index| self.source.title(*index));
         Err(self.diverged(quantity, node, pictures.collect(), lr))
     }
 

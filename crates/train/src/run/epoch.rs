@@ -15,7 +15,7 @@ use crate::objective::Objective;
 impl Run<'_> {
     /// Steps in a whole epoch.
     pub fn steps_per_epoch(&self) -> usize {
-        self.source.len().div_ceil(self.config.step_size())
+        self.source.count().div_ceil(self.config.step_size())
     }
 
     /// Trains what is left of the epoch; gives the rate of its last step.
@@ -28,7 +28,7 @@ impl Run<'_> {
         let number = self.epoch as u64;
         let config = &self.config;
         let order = Some((config.seed, number));
-        let mut steps = epoch_batches(self.source.len(), config.step_size(), order);
+        let mut steps = epoch_batches(self.source.count(), config.step_size(), order);
         if let Some(all) = config.steps {
             steps.truncate(all.saturating_sub(number * steps.len() as u64) as usize);
         }

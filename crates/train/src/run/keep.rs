@@ -64,7 +64,7 @@ impl Run<'_> {
             epoch: self.epoch,
             step: self.step,
             partial: (self.partial.steps > 0).then(|| self.partial.clone()),
-            samples: self.source.len(),
+            samples: self.source.count(),
             seed: self.config.seed,
             isa: self.isa.name().into(),
             best: self.best.clone(),

@@ -83,7 +83,7 @@ impl Run<'_> {
         self.say(&format!("timing steps for {}", clock::duration(seconds)))?;
         let statistics = self.params.buffers.clone();
         let config = &self.config;
-        let steps = epoch_batches(self.source.len(), config.step_size(), Some((config.seed, 0)));
+        let steps = epoch_batches(self.source.count(), config.step_size(), Some((config.seed, 0)));
         let (mut loader, sizes) = self.load(0, &steps);
         // A last step of fewer batches is not timed.
         let whole = sizes.iter().take_while(|size| **size == sizes[0]);

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hectare_data::SampleSource;
+use hectare_data::BatchSource;
 use hectare_kernels::{AlignedVec, Isa};
 use hectare_net::{ModelCard, Params, Trainer};
 
@@ -43,7 +43,7 @@ pub(super) struct Run<'a> {
     pub average: Option<Average>,
     pub schedule: Schedule,
     pub sets: Sets,
-    pub source: Arc<dyn SampleSource>,
+    pub source: Arc<dyn BatchSource>,
     pub weights: Option<Vec<f32>>,
     pub snapshots: Option<Snapshots>,
     /// The coarser network that this one begins as, until the two are compared.
@@ -117,11 +117,12 @@ impl<'a> Run<'a> {
             held_out => format!(" ({held_out} more held out)"),
         };
         run.say(&format!(
-            "{} on {}: {} training{held_out} and {} validation pictures, {} classes, input {}x{}",
+            "{} on {}: {} training{held_out} and {} validation {}, {} classes, input {}x{}",
             run.config.model,
             isa.name(),
             lens.train,
             lens.val,
+            if run.config.labels.is_some() { "windows of scenes" } else { "pictures" },
             run.card.classes.len(),
             input[0],
             input[1]
@@ -136,7 +137,7 @@ impl<'a> Run<'a> {
     /// Goes back to a checkpoint whose weights are loaded.
     pub fn restore(&mut self, header: StateHeader, mut slots: Vec<AlignedVec>) -> Result<(), TrainError> {
         let problem = |problem: String| TrainError::Run { path: self.folder.state(), problem };
-        let samples = self.source.len();
+        let samples = self.source.count();
         if header.samples != samples {
             return Err(problem(format!(
                 "was written with {} training pictures, and there are {samples} now",

@@ -15,6 +15,7 @@ use crate::metrics::{Protocol, scored};
 use crate::predict::Recipe;
 use crate::record::{ClassFigure, Validation};
 use crate::run_folder::RunFolder;
+use crate::scene_sets::evaluate_plots;
 use crate::sets::Sets;
 use crate::transfer::Parent;
 
@@ -123,12 +124,25 @@ impl Run<'_> {
         match &self.sets {
             Sets::Classify { val, holdout, .. } => {
                 let samples = if set == Set::Validation { &val.samples } else { holdout };
-                let samples = &samples[range.start.min(samples.len())..range.end.min(samples.len())];
+                let samples = Self::in_range(samples, range);
                 evaluate_classification(recipe, network, samples, &settings)
+            }
+            Sets::Scenes(scenes) => {
+                let plots = if set == Set::Validation { &scenes.val } else { &scenes.holdout };
+                let tiles = self.snapshots.as_ref().map_or(&[][..], |snapshots| &snapshots.tiles);
+                let names: Vec<&str> = tiles.iter().map(|tile| scenes.val[*tile].name.as_str()).collect();
+                let (folder, classes) = (&self.folder, &self.card.classes);
+                let plots = Self::in_range(plots, range);
+                evaluate_plots(recipe, network, plots, &settings, &mut |plot, mask| match masks {
+                    Some(epoch) if names.contains(&plot.name.as_str()) => {
+                        write_mask(folder, epoch, &plot.name, mask, classes)
+                    }
+                    _ => Ok(()),
+                })
             }
             Sets::Segment { val, holdout, .. } => {
                 let samples = if set == Set::Validation { &val.samples } else { holdout };
-                let samples = &samples[range.start.min(samples.len())..range.end.min(samples.len())];
+                let samples = Self::in_range(samples, range);
                 let tiles = self.snapshots.as_ref().map_or(&[][..], |snapshots| &snapshots.tiles);
                 let stems: Vec<&str> = tiles.iter().map(|tile| val.samples[*tile].stem.as_str()).collect();
                 let (folder, classes) = (&self.folder, &self.card.classes);
@@ -144,15 +158,29 @@ impl Run<'_> {
         }
     }
 
+    fn in_range<T>(samples: &[T], range: Range<usize>) -> &[T] {
+        &samples[range.start.min(samples.len())..range.end.min(samples.len())]
+    }
+
     /// The masks of the chosen tiles, in an epoch without validation.
     pub fn write_masks(&self, epoch: usize) -> Result<(), TrainError> {
-        let (Sets::Segment { val, .. }, Some(snapshots)) = (&self.sets, &self.snapshots) else {
-            return Ok(());
+        let Some(snapshots) = &self.snapshots else { return Ok(()) };
+        let (folder, classes) = (&self.folder, &self.card.classes);
+        let settings = EvaluationSettings::default();
+        let val = match &self.sets {
+            Sets::Classify { .. } => return Ok(()),
+            Sets::Segment { val, .. } => val,
+            Sets::Scenes(scenes) => {
+                let plots: Vec<_> = snapshots.tiles.iter().map(|tile| scenes.val[*tile].clone()).collect();
+                let mut network = self.predictor(&self.params)?;
+                evaluate_plots(&self.recipe, &mut network, &plots, &settings, &mut |plot, mask| {
+                    write_mask(folder, epoch, &plot.name, mask, classes)
+                })?;
+                return Ok(());
+            }
         };
         let samples: Vec<_> = snapshots.tiles.iter().map(|tile| val.samples[*tile].clone()).collect();
         let mut network = self.predictor(&self.params)?;
-        let (folder, classes) = (&self.folder, &self.card.classes);
-        let settings = EvaluationSettings::default();
         evaluate_segmentation(
             &self.recipe,
             &mut network,

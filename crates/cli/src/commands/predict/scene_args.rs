@@ -16,13 +16,17 @@ pub struct SceneArgs {
     /// Take the overlap at which the map does not depend on the windows (480 or 512 for the FCNs).
     #[arg(long)]
     pub exact: bool,
-    /// Which bands are red, green, blue, counted from 1, as 4,3,2 [default: as the model was trained, else the first].
-    #[arg(long, value_name = "N,N,N", value_parser = bands)]
+    /// Which bands the network sees, counted from 1, red, green, blue first, as 4,3,2 [default: as the model was trained,
+    /// else the first].
+    #[arg(long, value_name = "N,N,...", value_parser = bands)]
     pub bands: Option<Bands>,
     /// Samples that become black and white: LOW:HIGH for all bands or one for each (0:3000,0:3000,0:2500), or pLOW:HIGH for
     /// percentiles of the scene (p2:98) [default: as the model was trained, 0:255 for 8-bit samples].
-    #[arg(long, value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
+    #[arg(long, visible_alias = "levels", value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
     pub scale: Option<ScaleArg>,
+    /// Show the network the scene at the resolution that it was trained at, or at METRES; the map keeps the scene's own grid.
+    #[arg(long, value_name = "METRES", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = metres, conflicts_with = "exact")]
+    pub resample: Option<f64>,
     /// Give specks of less than this area the class around them: hectares, or pixels as 20px.
     #[arg(long, value_name = "AREA", value_parser = speck)]
     pub sieve: Option<Speck>,
@@ -40,6 +44,7 @@ impl SceneArgs {
             (self.exact, "--exact"),
             (self.bands.is_some(), "--bands"),
             (self.scale.is_some(), "--scale"),
+            (self.resample.is_some(), "--resample"),
             (self.sieve.is_some(), "--sieve"),
             (self.confidence, "--confidence"),
         ];
@@ -54,6 +59,14 @@ pub enum Speck {
     Hectares(f64),
     /// In pixels.
     Pixels(usize),
+}
+
+/// A resolution; 0 stands for the model's own.
+fn metres(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(metres) if metres >= 0.0 && metres.is_finite() => Ok(metres),
+        _ => Err("it must be metres above 0".into()),
+    }
 }
 
 fn speck(text: &str) -> Result<Speck, String> {

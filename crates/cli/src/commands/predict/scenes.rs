@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hectare_map::{
-    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Scale, Scene, SceneCard, sieve,
+    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Resampled, Scale, Scene, SceneCard, sieve,
 };
 
+use super::resampling;
 use super::scene_args::{ScaleArg, Speck};
 use super::scene_model::SceneModel;
 use crate::args::PredictArgs;
@@ -135,7 +136,8 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
         let mut scene = Scene::open(&job.scene).or_input()?;
         recipe(&card, &mut scene, args).or_input()?;
         let info = scene.info();
-        check_resolution(&card, info)?;
+        let factor = resampling::factor(card.ground_resolution, info, flags.resample)?;
+        let settings = resampling::settings(&settings, flags.tile, factor);
         if matches!(flags.sieve, Some(Speck::Hectares(_))) && info.pixel_m().is_none() {
             return Err(Failure::input(format_args!(
                 "{} has no coordinate system that tells the area of specks",
@@ -144,7 +146,8 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             .help("give it in pixels (--sieve 20px)"));
         }
         let grid = settings.grid(info.width, info.height, reach).or_input()?;
-        largest = [largest[0].max(grid.down.size(0)), largest[1].max(grid.across.size(0))];
+        let seen = resampling::seen([grid.down.size(0), grid.across.size(0)], factor);
+        largest = [largest[0].max(seen[0]), largest[1].max(seen[1])];
     }
     model.check_memory(largest)?;
     let mut segmenter = model.into_segmenter(args.tta)?;
@@ -154,6 +157,14 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
     for job in jobs {
         let mut scene = Scene::open(&job.scene).or_input()?;
         let recipe = recipe(&card, &mut scene, args).or_input()?;
+        let factor = resampling::factor(card.ground_resolution, scene.info(), flags.resample)?;
+        let settings = resampling::settings(&settings, flags.tile, factor);
+        if let Some(factor) = factor {
+            console::say(format_args!(
+                "{}: the network sees {factor:.3} pixels for each pixel along a side; the map has the scene's",
+                job.scene.display()
+            ));
+        }
         let counter = Counter::new("windows mapped");
         let mapper = Mapper {
             scene: &mut scene,
@@ -162,7 +173,7 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             settings: &settings,
             out: &job.out,
             fingerprint: format!(
-                "{} {} {:?} {} {}",
+                "{} {factor:?} {} {:?} {} {}",
                 env!("CARGO_PKG_VERSION"),
                 args.tta,
                 args.onnx,
@@ -171,11 +182,14 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             ),
         };
         let started = std::time::Instant::now();
-        let mapped =
-            mapper.run(segmenter.as_mut(), &|done, total| counter.set(done, total)).map_err(|error| {
-                Failure::work(error)
-                    .help("the same command takes up what is finished, once the reason is gone")
-            })?;
+        let progress = |done, total| counter.set(done, total);
+        let mapped = match factor {
+            Some(factor) => mapper.run(&mut Resampled::new(segmenter.as_mut(), factor), &progress),
+            None => mapper.run(segmenter.as_mut(), &progress),
+        };
+        let mapped = mapped.map_err(|error| {
+            Failure::work(error).help("the same command takes up what is finished, once the reason is gone")
+        })?;
         counter.finish();
         if mapped.resumed_rows > 0 {
             console::say(format_args!("took up {} finished rows of windows", mapped.resumed_rows));
@@ -228,19 +242,6 @@ fn recipe(card: &SceneCard, scene: &mut Scene, args: &PredictArgs) -> Result<Rec
             Recipe::new(card, scene.info(), bands, Some(&scales))
         }
     }
-}
-
-/// A model that knows its pixels' size on the ground does not see them at another one.
-fn check_resolution(card: &SceneCard, info: &hectare_map::SceneInfo) -> Result<(), Failure> {
-    let (Some(trained_m), Some(pixel_m)) = (card.ground_resolution, info.pixel_m()) else { return Ok(()) };
-    if (pixel_m / trained_m - 1.0).abs() <= 0.1 {
-        return Ok(());
-    }
-    Err(Failure::input(format_args!(
-        "a pixel of {} is {pixel_m:.3} m wide and the model was trained at {trained_m:.3} m",
-        info.path.display()
-    ))
-    .help("bring the scene to that size first (gdalwarp -tr)"))
 }
 
 /// Length and time of change of a file: an unfinished map of another one is not taken up.

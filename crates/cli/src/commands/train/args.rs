@@ -70,12 +70,36 @@ macro_rules! settings {
 }
 
 settings! {
-    /// Training set: a folder, or a CSV list.
+    /// Training set: a folder, or a CSV list; with --labels a scene (GeoTIFF), a folder of scenes or a text file that lists
+    /// them.
     #[arg(long, value_name = "DIR", help_heading = "Data and files")]
     train: PathBuf,
-    /// Validation set: a folder, or a CSV list.
+    /// Validation set: a folder, or a CSV list; with --labels other scenes. Without it --holdout says which share of the
+    /// labelled ground is validated on, in whole blocks.
     #[arg(long, value_name = "DIR", help_heading = "Data and files")]
     val: PathBuf,
+    /// Classes of the pixels of scenes (segment): a raster of class ids or colours, or polygons (GeoPackage, GeoJSON);
+    /// another grid or coordinate system is brought to the scene's.
+    #[arg(long, value_name = "FILE", help_heading = "Scenes")]
+    labels: PathBuf,
+    /// The same for the scenes of --val [default: --labels].
+    #[arg(long, value_name = "FILE", help_heading = "Scenes")]
+    val_labels: PathBuf,
+    /// The field of the polygons that holds their class, by name or id [default: lc].
+    #[arg(long, value_name = "NAME", help_heading = "Scenes")]
+    class_field: String,
+    /// Bands that the network sees, counted from 1, red, green and blue first, as 4,3,2,8 [default: as --init says, else
+    /// all].
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', help_heading = "Scenes")]
+    bands: Vec<usize>,
+    /// Samples that become levels 0 and 255: LOW:HIGH for all bands or one for each (0:3000,0:3000,0:2500), or pLOW:HIGH for
+    /// percentiles of the scenes (p2:98); kept in the model [default: as --init says, 0:255 for 8-bit samples].
+    #[arg(long, value_name = "LOW:HIGH", allow_hyphen_values = true, help_heading = "Scenes")]
+    levels: String,
+    /// Windows in an epoch [default: as many as cover the labelled ground once].
+    #[arg(long, value_name = "N", help_heading = "Scenes")]
+    windows: usize,
+
     /// Folder of the run; created.
     #[arg(long, value_name = "RUN", help_heading = "Data and files")]
     out: PathBuf,
@@ -102,7 +126,7 @@ settings! {
     #[arg(long, value_name = "FILE", help_heading = "Data and files")]
     exclude: PathBuf,
     /// Share of the training set, chosen by the hash of each name, that is held out of training and validated on
-    /// its own.
+    /// its own; of scenes whole blocks of ground.
     #[arg(long, value_name = "SHARE", help_heading = "Data and files")]
     holdout: f64,
     /// Only the first N samples of each set.
