@@ -6,5 +6,5 @@ if [ $# -ne 2 ]; then
     echo "usage: HECTARE_MODEL=FILE.safetensors $0 IMAGES OUT" >&2
     exit 2
 fi
-: "${HECTARE_MODEL:?name the weights, as HECTARE_MODEL=runs/p1/weights/best.safetensors}"
+: "${HECTARE_MODEL:?name the weights, as HECTARE_MODEL=runs/p2/weights/best.safetensors}"
 exec "${HECTARE:-hectare}" predict "$HECTARE_MODEL" "$1" --out "$2"
