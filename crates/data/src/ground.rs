@@ -90,26 +90,6 @@ impl GroundFacts {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn facts_round_trip_and_damaged_ones_are_named() {
-        let dir = tempfile::tempdir().unwrap();
-        assert_eq!(GroundFacts::read(dir.path()), Ok(None));
-        let scene = SceneBands { bands: vec![3, 2, 1], scale: vec![[0.0, 3000.0]; 3] };
-        let facts = GroundFacts { ground_resolution: Some(10.5), scene: Some(scene) };
-        facts.write(dir.path()).unwrap();
-        assert_eq!(GroundFacts::read(dir.path()), Ok(Some(facts)));
-        for wrong in ["{", "{\"ground_resolution\": -1}", "{\"metres\": 3}"] {
-            fs::write(dir.path().join(GROUND_FILE), wrong).unwrap();
-            let error = GroundFacts::read(dir.path()).unwrap_err().to_string();
-            assert!(error.contains(GROUND_FILE), "{error}");
-        }
-    }
-}
-
 /// Ground that is painted by functions, for tests.
 #[cfg(test)]
 pub(crate) struct Painted {
@@ -176,5 +156,25 @@ impl Ground for Painted {
             levels.extend((0..bands).map(|band| all.get(band).map_or(band, |n| n % 256) as f32));
         }
         Ok((Raster { width, height, bands, levels, valid }, mask))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_round_trip_and_damaged_ones_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(GroundFacts::read(dir.path()), Ok(None));
+        let scene = SceneBands { bands: vec![3, 2, 1], scale: vec![[0.0, 3000.0]; 3] };
+        let facts = GroundFacts { ground_resolution: Some(10.5), scene: Some(scene) };
+        facts.write(dir.path()).unwrap();
+        assert_eq!(GroundFacts::read(dir.path()), Ok(Some(facts)));
+        for wrong in ["{", "{\"ground_resolution\": -1}", "{\"metres\": 3}"] {
+            fs::write(dir.path().join(GROUND_FILE), wrong).unwrap();
+            let error = GroundFacts::read(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(GROUND_FILE), "{error}");
+        }
     }
 }
