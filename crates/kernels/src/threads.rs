@@ -20,6 +20,11 @@ pub fn parallel_chunks_mut<T: Send>(data: &mut [T], chunk: usize, f: impl Fn(usi
     data.par_chunks_mut(chunk.max(1)).with_max_len(1).enumerate().for_each(|(i, part)| f(i, part));
 }
 
+/// Runs both on the threads of the current pool, beside each other where it has two, and gives what they give.
+pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+    rayon::join(a, b)
+}
+
 /// A set of threads to run kernels on.
 pub struct Pool(rayon::ThreadPool);
 

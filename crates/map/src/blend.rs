@@ -18,8 +18,6 @@ pub struct Blend {
     below: Vec<f32>,
     /// What the window to the left says of the columns shared with this one: rows x shared columns x K.
     left: Vec<f32>,
-    /// The pixels that a window contributes to: rows x columns x K.
-    region: Vec<f32>,
 }
 
 /// Finished pixels.
@@ -58,7 +56,7 @@ impl Blend {
             Ok(strip)
         };
         let (below, above) = (strip()?, strip()?);
-        Ok(Blend { grid, width, classes, below, above, left: Vec::new(), region: Vec::new() })
+        Ok(Blend { grid, width, classes, below, above, left: Vec::new() })
     }
 
     /// Forgets everything that was added.
@@ -66,36 +64,55 @@ impl Blend {
         self.below.fill(0.0);
         self.above.fill(0.0);
         self.left.clear();
-        self.region.clear();
     }
 
-    /// Adds what window (`column`, `row`) says: size x size x K probabilities, or nothing where the window holds no data.
-    /// Windows come from left to right, row by row. Gives the pixels that are finished with it.
-    pub fn add(&mut self, column: usize, row: usize, said: Option<&[f32]>) -> Finished<'_> {
+    /// The pixels that window (`column`, `row`) contributes to, counted from its upper left corner.
+    pub fn part(&self, column: usize, row: usize) -> Window {
+        let (across, down) = (&self.grid.across, &self.grid.down);
+        let (columns, rows) = (across.owned(column), down.owned(row));
+        let (x, y) = (columns.start - across.start(column), rows.start - down.start(row));
+        Window { x, y, width: columns.len(), height: rows.len() }
+    }
+
+    /// Adds what window (`column`, `row`) says of its [`Blend::part`]: rows x columns x K probabilities, or nothing where the
+    /// window holds no data. Windows come from left to right, row by row. Gives the pixels that are finished with it; they lie
+    /// in `said`, which is blended in place.
+    ///
+    /// # Panics
+    /// When there are not as many probabilities.
+    pub fn add<'a>(
+        &mut self,
+        column: usize,
+        row: usize,
+        said: &'a mut Vec<f32>,
+        has_data: bool,
+    ) -> Finished<'a> {
         let k = self.classes;
         let (across, down) = (&self.grid.across, &self.grid.down);
         let (columns, rows) = (across.owned(column), down.owned(row));
         let (done_columns, done_rows) = (across.finished(column), down.finished(row));
         let (width, shared) = (columns.len(), across.shared());
         let shared_rows = down.shared();
-        // Every number is written below.
-        self.region.resize(rows.len() * width * k, 0.0);
+        if !has_data {
+            said.clear();
+            said.resize(rows.len() * width * k, 0.0);
+        }
+        assert_eq!(said.len(), rows.len() * width * k);
         let (left, above, scene_width) = (&self.left, &self.above, self.width);
         let across_weights: Vec<f32> = columns.clone().map(|x| across.weight(column, x)).collect();
-        threads::parallel_chunks_mut(&mut self.region, (width * k).max(1), |line, out| {
-            let y = rows.start + line;
-            if let Some(said) = said {
-                let weight = down.weight(row, y);
-                let from = (y - down.start(row)) * across.size(column) + columns.start - across.start(column);
-                let said = &said[from * k..][..width * k];
-                for ((out, said), across) in
-                    out.chunks_exact_mut(k).zip(said.chunks_exact(k)).zip(&across_weights)
-                {
+        // Between the columns that it shares with its neighbours a window counts alone.
+        let alone = across_weights.iter().position(|weight| *weight == 1.0).unwrap_or(width);
+        let alone =
+            alone..width - across_weights.iter().rev().position(|w| *w == 1.0).unwrap_or(width - alone);
+        threads::parallel_chunks_mut(said, (width * k).max(1), |line, out| {
+            let weight = down.weight(row, rows.start + line);
+            let parts = if weight == 1.0 { [0..alone.start, alone.end..width] } else { [0..width, 0..0] };
+            for part in parts {
+                let pixels = out[part.start * k..part.end * k].chunks_exact_mut(k);
+                for (pixel, across) in pixels.zip(&across_weights[part]) {
                     let weight = weight * across;
-                    out.iter_mut().zip(said).for_each(|(out, said)| *out = weight * said);
+                    pixel.iter_mut().for_each(|value| *value *= weight);
                 }
-            } else {
-                out.fill(0.0);
             }
             if column > 0 {
                 let left = &left[line * shared * k..][..shared * k];
@@ -110,11 +127,13 @@ impl Blend {
         // What the next window and the next row will need.
         let done = done_columns.len();
         self.left.clear();
-        for line in self.region.chunks_exact((width * k).max(1)) {
-            self.left.extend_from_slice(&line[done * k..]);
+        if done < width {
+            for line in said.chunks_exact((width * k).max(1)) {
+                self.left.extend_from_slice(&line[done * k..]);
+            }
         }
         for y in done_rows.end..rows.end {
-            let line = &self.region[(y - rows.start) * width * k..][..done * k];
+            let line = &said[(y - rows.start) * width * k..][..done * k];
             let to = ((y - done_rows.end) * self.width + columns.start) * k;
             self.below[to..to + done * k].copy_from_slice(line);
         }
@@ -122,7 +141,7 @@ impl Blend {
             std::mem::swap(&mut self.above, &mut self.below);
         }
         let window = Window { x: columns.start, y: rows.start, width: done, height: done_rows.len() };
-        Finished { window, stride: width, classes: k, values: &self.region }
+        Finished { window, stride: width, classes: k, values: said }
     }
 
     /// What must be known to go on with the next row of windows.
@@ -179,15 +198,15 @@ mod tests {
                             }
                         }
                     }
-                    let (w, h) = (across.size(column), down.size(row));
+                    let part = blend.part(column, row);
                     let mut said = Vec::new();
-                    for y in 0..h {
-                        for x in 0..w {
+                    for y in part.y..part.y + part.height {
+                        for x in part.x..part.x + part.width {
                             let at = (across.start(column) + x, down.start(row) + y);
                             said.extend((0..k).map(|class| value(index, at.0, at.1, class)));
                         }
                     }
-                    let done = blend.add(column, row, Some(&said));
+                    let done = blend.add(column, row, &mut said, true);
                     for y in 0..done.window.height {
                         let at = ((done.window.y + y) * width + done.window.x) * k;
                         let row = done.row(y);

@@ -58,15 +58,9 @@ impl LayerKind {
     fn reduce(self, pixels: &[&[u8]], out: &mut [u8]) {
         match self {
             LayerKind::Classes => {
-                let ids = pixels.iter().map(|p| p[0]).filter(|id| *id != NODATA);
-                let mut best = (0, NODATA);
-                for id in ids.clone() {
-                    let count = ids.clone().filter(|other| *other == id).count();
-                    if count > best.0 {
-                        best = (count, id);
-                    }
-                }
-                out[0] = best.1;
+                let mut four = [NODATA; 4];
+                four.iter_mut().zip(pixels).for_each(|(id, pixel)| *id = pixel[0]);
+                out[0] = most_frequent(four);
             }
             LayerKind::Percent => {
                 let values = pixels.iter().map(|p| p[0]).filter(|v| *v != NODATA).map(u32::from);
@@ -86,6 +80,21 @@ impl LayerKind {
                 }
             }
         }
+    }
+}
+
+/// The id that most of four hold, of several the first; [`NODATA`] where all are.
+#[inline]
+fn most_frequent([a, b, c, d]: [u8; 4]) -> u8 {
+    // Of four, no other id is more frequent than the first one that occurs twice.
+    if a != NODATA && (a == b || a == c || a == d) {
+        a
+    } else if b != NODATA && (b == c || b == d) {
+        b
+    } else if c != NODATA && c == d {
+        c
+    } else {
+        [a, b, c, d].into_iter().find(|id| *id != NODATA).unwrap_or(NODATA)
     }
 }
 
@@ -203,6 +212,20 @@ impl Layer {
         let [w, h] = level.tile_size(tile);
         let (to_w, to_h) = (w.div_ceil(2), h.div_ceil(2));
         let mut out = vec![0; to_w * to_h * size];
+        if self.kind == LayerKind::Classes {
+            // Beyond the raster nothing is: a missing pixel counts as one without data.
+            for (y, out) in out.chunks_exact_mut(to_w).enumerate() {
+                let upper = &data[2 * y * TILE..][..w];
+                let lower = if 2 * y + 1 < h { &data[(2 * y + 1) * TILE..][..w] } else { &[] };
+                for (x, out) in out.iter_mut().enumerate() {
+                    let at = |row: &[u8], x: usize| row.get(x).copied().unwrap_or(NODATA);
+                    let x = 2 * x;
+                    *out = most_frequent([at(upper, x), at(upper, x + 1), at(lower, x), at(lower, x + 1)]);
+                }
+            }
+            let (x, y) = (tile % level.columns * TILE / 2, tile / level.columns * TILE / 2);
+            return (Window { x, y, width: to_w, height: to_h }, out);
+        }
         for (i, out) in out.chunks_exact_mut(size).enumerate() {
             let (x, y) = (i % to_w * 2, i / to_w * 2);
             let mut four: [&[u8]; 4] = [&[]; 4];
@@ -463,6 +486,18 @@ mod tests {
                     assert_eq!(read(&path, 2, 0).len(), w.div_ceil(4) * h.div_ceil(4));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn the_most_frequent_of_four() {
+        let ids = [0, 1, 2, NODATA];
+        for i in 0..256usize {
+            let four = [i, i / 4, i / 16, i / 64].map(|i| ids[i % 4]);
+            let count = |id: u8| four.iter().filter(|other| **other == id && id != NODATA).count();
+            let most = four.iter().map(|id| count(*id)).max().unwrap();
+            let expected = *four.iter().find(|id| count(**id) == most).unwrap();
+            assert_eq!(most_frequent(four), expected, "{four:?}");
         }
     }
 

@@ -208,7 +208,7 @@ impl Mapper<'_> {
         let (sender, receiver) = sync_channel::<Result<Patch, MapError>>(1);
         let (give_back, spare) = std::sync::mpsc::channel::<Patch>();
         let settings = self.settings;
-        let ignored: Vec<bool> = self.classes.classes.iter().map(|class| class.ignored).collect();
+        let given: Vec<bool> = self.classes.classes.iter().map(|class| !class.ignored).collect();
         let result = std::thread::scope(|scope| {
             let reader_grid = grid.clone();
             scope.spawn(move || {
@@ -223,7 +223,8 @@ impl Mapper<'_> {
                 }
             });
             let mut input = Vec::new();
-            let mut said = Vec::new();
+            let mut before: Option<Answered> = None;
+            let mut spare_said = Vec::new();
             let mut saved = std::time::Instant::now();
             for row in state.rows..grid.down.count() {
                 for column in 0..columns {
@@ -233,20 +234,44 @@ impl Mapper<'_> {
                     let size = [grid.down.size(row), grid.across.size(column)];
                     let has_data = patch.valid.iter().any(|valid| *valid);
                     if has_data {
-                        any_data = true;
                         self.recipe.normalise(&patch, window.width, size, &mut input);
-                        segmenter.probabilities(size[0], size[1], &input, &mut said)?;
+                    }
+                    let part = blend.part(column, row);
+                    let mut said = std::mem::take(&mut spare_said);
+                    // Beside the network the window before is blended and written, so that no core waits for either.
+                    let (answer, written) = threads::join(
+                        || match has_data {
+                            true => segmenter.probabilities_within(size[0], size[1], &input, part, &mut said),
+                            false => Ok(()),
+                        },
+                        || match before.take() {
+                            Some(before) => before.write(&mut blend, &mut layers, settings, &given).map(Some),
+                            None => Ok(None),
+                        },
+                    );
+                    if let Some(written) = written? {
+                        let _ = give_back.send(written.patch);
+                        spare_said = written.said;
+                    }
+                    answer?;
+                    if has_data {
+                        any_data = true;
                         mapped.windows += 1;
                         mapped.window_pixels += (size[0] * size[1]) as u64;
                     } else {
                         mapped.empty_windows += 1;
                     }
-                    let done = blend.add(column, row, has_data.then_some(&said[..]));
-                    emit(&mut layers, settings, &done, &patch, window, &ignored, k)?;
-                    let _ = give_back.send(patch);
+                    before = Some(Answered { column, row, window, patch, said, has_data });
                     progress(row * columns + column + 1, total);
                 }
-                if saved.elapsed() >= settings.save_every && row + 1 < grid.down.count() {
+                let last = row + 1 == grid.down.count();
+                let save_now = !last && saved.elapsed() >= settings.save_every;
+                if last || save_now {
+                    if let Some(before) = before.take() {
+                        before.write(&mut blend, &mut layers, settings, &given)?;
+                    }
+                }
+                if save_now {
                     save(&mut layers, &fingerprint, row + 1, any_data, &blend)?;
                     saved = std::time::Instant::now();
                 }
@@ -340,43 +365,61 @@ fn restore(bytes: &[u8], fingerprint: &str, layers: &mut Layers, blend: &mut Ble
     Some(State { rows, any_data })
 }
 
-/// Writes finished pixels into all layers.
+/// A window that the network has answered and that is not written yet.
+struct Answered {
+    column: usize,
+    row: usize,
+    /// The part of the scene that was read.
+    window: Window,
+    patch: Patch,
+    /// Probabilities of the pixels that the window contributes to.
+    said: Vec<f32>,
+    has_data: bool,
+}
+
+impl Answered {
+    /// Blends the window and writes the pixels that are finished with it. Gives the window back for its memory.
+    fn write(
+        mut self,
+        blend: &mut Blend,
+        layers: &mut Layers,
+        settings: &MapSettings,
+        given: &[bool],
+    ) -> Result<Answered, MapError> {
+        let done = blend.add(self.column, self.row, &mut self.said, self.has_data);
+        emit(layers, settings, &done, &self.patch, self.window, given)?;
+        Ok(self)
+    }
+}
+
+/// Writes finished pixels into all layers; `given` says of each class whether pixels may become it.
 fn emit(
     layers: &mut Layers,
     settings: &MapSettings,
     done: &crate::blend::Finished<'_>,
     patch: &Patch,
     read: Window,
-    ignored: &[bool],
-    k: usize,
+    given: &[bool],
 ) -> Result<(), MapError> {
-    let at = done.window;
+    let (at, k) = (done.window, given.len());
     let folder = layers.folder.clone();
     let io = |error: std::io::Error| MapError::io(&folder, &error);
-    let valid = |x: usize, y: usize| patch.valid[(at.y - read.y + y) * read.width + at.x - read.x + x];
+    let valid = |y: usize| &patch.valid[(at.y - read.y + y) * read.width + at.x - read.x..][..at.width];
     let mut ids = vec![NODATA; at.width * at.height];
     let mut sure = vec![NODATA; if settings.confidence { ids.len() } else { 0 }];
-    let choose = |values: &[f32]| {
-        let mut best: Option<(usize, f32)> = None;
-        for (class, &value) in values.iter().enumerate() {
-            if !ignored[class] && best.is_none_or(|(_, most)| value > most) {
-                best = Some((class, value));
-            }
-        }
-        best.unwrap_or((0, 0.0))
-    };
     threads::parallel_chunks_mut(&mut ids, at.width.max(1), |y, row| {
-        for (x, (id, values)) in row.iter_mut().zip(done.row(y).chunks_exact(k)).enumerate() {
-            if valid(x, y) {
-                *id = choose(values).0 as u8;
-            }
+        choose(done.row(y), given, row);
+        for (id, valid) in row.iter_mut().zip(valid(y)) {
+            *id = if *valid { *id } else { NODATA };
         }
     });
     if settings.confidence {
         threads::parallel_chunks_mut(&mut sure, at.width.max(1), |y, row| {
-            for (x, (percent, values)) in row.iter_mut().zip(done.row(y).chunks_exact(k)).enumerate() {
-                if valid(x, y) {
-                    let (_, most) = choose(values);
+            let chosen = &ids[y * at.width..][..at.width];
+            let pixels = row.iter_mut().zip(done.row(y).chunks_exact(k)).zip(chosen);
+            for ((percent, values), id) in pixels {
+                if *id != NODATA {
+                    let most = if given[usize::from(*id)] { values[usize::from(*id)] } else { 0.0 };
                     let sum: f32 = values.iter().sum();
                     *percent = (100.0 * most / sum).round().clamp(0.0, 100.0) as u8;
                 }
@@ -390,11 +433,11 @@ fn emit(
             LayerKind::Floats(_) => {
                 let mut bytes = vec![0u8; at.width * at.height * k * 4];
                 threads::parallel_chunks_mut(&mut bytes, (at.width * k * 4).max(1), |y, row| {
-                    let pixels = row.chunks_exact_mut(k * 4).zip(done.row(y).chunks_exact(k));
-                    for (x, (to, values)) in pixels.enumerate() {
+                    let pixels = row.chunks_exact_mut(k * 4).zip(done.row(y).chunks_exact(k)).zip(valid(y));
+                    for ((to, values), valid) in pixels {
                         let sum: f32 = values.iter().sum();
                         for (to, value) in to.as_chunks_mut::<4>().0.iter_mut().zip(values) {
-                            *to = if valid(x, y) { value / sum } else { f32::NAN }.to_le_bytes();
+                            *to = if *valid { value / sum } else { f32::NAN }.to_le_bytes();
                         }
                     }
                 });
@@ -403,6 +446,43 @@ fn emit(
         }
     }
     Ok(())
+}
+
+/// The most probable class of each pixel, of equals the first, among those that are `given`; 0 where none is.
+fn choose(values: &[f32], given: &[bool], ids: &mut [u8]) {
+    /// With the number of classes known, no pixel needs a loop.
+    fn of<const K: usize>(values: &[f32], given: &[bool], ids: &mut [u8]) {
+        let given: &[bool; K] = given.try_into().expect("as many classes");
+        let first = given.iter().position(|given| *given).unwrap_or(0);
+        for (values, id) in values.as_chunks::<K>().0.iter().zip(ids) {
+            let (mut best, mut most) = (first as u8, values[first]);
+            for class in 0..K {
+                let more = given[class] & (values[class] > most);
+                best = if more { class as u8 } else { best };
+                most = if more { values[class] } else { most };
+            }
+            *id = best;
+        }
+    }
+    match given.len() {
+        2 => of::<2>(values, given, ids),
+        3 => of::<3>(values, given, ids),
+        4 => of::<4>(values, given, ids),
+        5 => of::<5>(values, given, ids),
+        6 => of::<6>(values, given, ids),
+        7 => of::<7>(values, given, ids),
+        8 => of::<8>(values, given, ids),
+        k => {
+            let first = given.iter().position(|given| *given).unwrap_or(0);
+            for (values, id) in values.chunks_exact(k).zip(ids) {
+                let mut best = first;
+                for class in (0..k).filter(|class| given[*class]) {
+                    best = if values[class] > values[best] { class } else { best };
+                }
+                *id = best as u8;
+            }
+        }
+    }
 }
 
 /// Puts the files together, each whole or not at all; the map itself comes last.

@@ -163,7 +163,7 @@ impl Recipe {
     /// Pixels without data and those that pad the window are 0, the mean of what the network was trained on.
     pub fn normalise(&self, patch: &Patch, width: usize, [h, w]: [usize; 2], out: &mut Vec<f32>) {
         let c = self.bands.len();
-        out.clear();
+        // Every number is written below.
         out.resize(h * w * c, 0.0);
         let level = |band: usize, value: f32| {
             let value = match &self.scale {
@@ -178,11 +178,26 @@ impl Recipe {
             .is_none()
             .then(|| (0..c).map(|band| std::array::from_fn(|value| level(band, value as f32))).collect());
         let rows = patch.valid.len() / width.max(1);
-        threads::parallel_chunks_mut(&mut out[..rows * w * c], (w * c).max(1), |y, row| {
+        threads::parallel_chunks_mut(out, (w * c).max(1), |y, row| {
+            if y >= rows {
+                row.fill(0.0);
+                return;
+            }
+            let (row, padding) = row.split_at_mut(width * c);
+            padding.fill(0.0);
             let valid = &patch.valid[y * width..][..width];
-            let values = patch.values[y * width * c..][..width * c].chunks_exact(c);
-            for ((to, from), valid) in row.chunks_exact_mut(c).zip(values).zip(valid) {
+            let values = &patch.values[y * width * c..][..width * c];
+            if let (Some([red, green, blue]), true) = (table.as_deref(), valid.iter().all(|valid| *valid)) {
+                let pixels = row.as_chunks_mut::<3>().0.iter_mut().zip(values.as_chunks::<3>().0);
+                for (to, from) in pixels {
+                    let [r, g, b] = from.map(|value| usize::from(value as u8));
+                    *to = [red[r], green[g], blue[b]];
+                }
+                return;
+            }
+            for ((to, from), valid) in row.chunks_exact_mut(c).zip(values.chunks_exact(c)).zip(valid) {
                 if !*valid {
+                    to.fill(0.0);
                     continue;
                 }
                 match &table {

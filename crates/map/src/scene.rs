@@ -171,7 +171,7 @@ impl Scene {
     pub fn read(&mut self, window: Window, patch: &mut Patch) -> Result<(), MapError> {
         let pixels = window.width * window.height;
         let count = self.bands.len();
-        patch.values.clear();
+        // Every sample is written below.
         patch.values.resize(pixels * count, 0.0);
         patch.valid.clear();
         patch.valid.resize(pixels, true);
@@ -193,13 +193,27 @@ impl Scene {
         let fill = self.info.nodata.unwrap_or(0.0);
         let mut wanted = self.bands.clone();
         wanted.extend(self.info.alpha);
+        let wanted_count = wanted.len();
         let nodata = self.info.nodata;
-        let mut is_nodata = vec![nodata.is_some(); pixels];
+        let mut is_nodata = vec![true; if nodata.is_some() { pixels } else { 0 }];
         let Patch { values, valid } = patch;
         let width = window.width;
+        let in_order = self.bands.iter().enumerate().all(|(at, band)| at == *band);
         image.read(window, &wanted, |span| {
             let start = span.y * width + span.x;
             let alpha = span.band == count;
+            // All bands side by side, as in most pictures, are one row of numbers.
+            if let (SampleKind::U8, None, Some(bytes)) = (kind, nodata, span.bytes)
+                && in_order
+                && wanted_count == count
+                && span.stride == count
+            {
+                if span.band == 0 {
+                    let to = &mut values[start * count..][..span.count * count];
+                    to.iter_mut().zip(bytes).for_each(|(to, from)| *to = f32::from(*from));
+                }
+                return;
+            }
             // Bytes without a "no data" value are the common case and need none of the tests below.
             if let (SampleKind::U8, None, false, Some(bytes)) = (kind, nodata, alpha, span.bytes) {
                 let to = values[start * count + span.band..].iter_mut().step_by(count);
@@ -217,7 +231,9 @@ impl Scene {
                     valid[start + i] &= value != 0.0;
                 } else {
                     values[(start + i) * count + span.band] = value as f32;
-                    is_nodata[start + i] &= nodata == Some(value);
+                    if let Some(nodata) = nodata {
+                        is_nodata[start + i] &= nodata == value;
+                    }
                     valid[start + i] &= !value.is_nan();
                 }
             }

@@ -5,10 +5,10 @@ use hectare_kernels::{Isa, loss::softmax, threads};
 use hectare_net::{Network, Params, Predictor};
 
 use crate::turn::Turn;
-use crate::{ALIGN, MapError};
+use crate::{ALIGN, MapError, Window};
 
 /// Gives the class probabilities of pixels.
-pub trait Segmenter {
+pub trait Segmenter: Send {
     /// Number of classes, K.
     fn classes(&self) -> usize;
 
@@ -27,6 +27,28 @@ pub trait Segmenter {
         input: &[f32],
         out: &mut Vec<f32>,
     ) -> Result<(), MapError>;
+
+    /// As [`Segmenter::probabilities`], of the pixels of `part` alone, a rectangle of the window.
+    ///
+    /// # Errors
+    /// As [`Segmenter::probabilities`].
+    fn probabilities_within(
+        &mut self,
+        h: usize,
+        w: usize,
+        input: &[f32],
+        part: Window,
+        out: &mut Vec<f32>,
+    ) -> Result<(), MapError> {
+        self.probabilities(h, w, input, out)?;
+        let (k, length) = (self.classes(), part.width * self.classes());
+        for row in 0..part.height {
+            let from = ((part.y + row) * w + part.x) * k;
+            out.copy_within(from..from + length, row * length);
+        }
+        out.truncate(part.height * length);
+        Ok(())
+    }
 }
 
 /// A network of this program.
@@ -71,10 +93,26 @@ impl Segmenter for NetworkSegmenter {
         input: &[f32],
         out: &mut Vec<f32>,
     ) -> Result<(), MapError> {
+        self.probabilities_within(h, w, input, Window { x: 0, y: 0, width: w, height: h }, out)
+    }
+
+    fn probabilities_within(
+        &mut self,
+        h: usize,
+        w: usize,
+        input: &[f32],
+        part: Window,
+        out: &mut Vec<f32>,
+    ) -> Result<(), MapError> {
         let logits =
             self.predictor.run(1, h, w, input).map_err(|error| MapError::Mismatch(error.to_string()))?;
-        out.resize(h * w * self.classes, 0.0);
-        softmax(self.isa, logits.data, self.classes, out);
+        let (isa, k, length) = (self.isa, self.classes, part.width * self.classes);
+        // Every number is written below.
+        out.resize(part.height * length, 0.0);
+        threads::parallel_chunks_mut(out, length.max(1), |row, out| {
+            let from = ((part.y + row) * w + part.x) * k;
+            softmax(isa, &logits.data[from..from + length], k, out);
+        });
         Ok(())
     }
 }
@@ -207,6 +245,32 @@ mod tests {
             out.extend(input.iter().flat_map(|x| [1.0 - x, *x]));
             Ok(())
         }
+    }
+
+    #[test]
+    fn a_part_is_cut_from_the_whole() {
+        let spec = hectare_net::ModelSpec {
+            width: 0.03125,
+            ..hectare_net::ModelSpec::new(hectare_net::ModelKind::Fcn8s)
+        };
+        let network = hectare_net::build(&spec).unwrap();
+        let params = hectare_net::initialise(&network, 5);
+        let own = NetworkSegmenter::new(network, params, 7, Isa::best()).unwrap();
+        let (h, w, k) = (64, 96, 7);
+        let input: Vec<f32> = (0..h * w * 3).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
+        let part = Window { x: 5, y: 3, width: 67, height: 40 };
+        let check = |segmenter: &mut dyn Segmenter| {
+            let (mut whole, mut got) = (Vec::new(), vec![9.0; 3]);
+            segmenter.probabilities(h, w, &input, &mut whole).unwrap();
+            segmenter.probabilities_within(h, w, &input, part, &mut got).unwrap();
+            let expected: Vec<f32> = (part.y..part.y + part.height)
+                .flat_map(|y| whole[(y * w + part.x) * k..][..part.width * k].to_vec())
+                .collect();
+            assert!(got == expected);
+        };
+        let mut turned = Turned(own);
+        check(&mut turned);
+        check(&mut turned.0);
     }
 
     #[test]

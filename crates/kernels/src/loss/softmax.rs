@@ -57,12 +57,20 @@ impl Block {
     #[inline(always)]
     pub(super) fn softmax<S: Simd>(&mut self, simd: S, x: &[f32], c: usize) {
         let pixels = x.len() / c.max(1);
-        for (class, row) in self.rows.iter_mut().enumerate() {
-            if pixels == LANES {
-                for (lane, to) in row.iter_mut().enumerate() {
-                    *to = x[lane * c + class];
-                }
-            } else {
+        if pixels == LANES {
+            let rows = &mut self.rows[..];
+            match c {
+                2 => load::<2>(x, rows),
+                3 => load::<3>(x, rows),
+                4 => load::<4>(x, rows),
+                5 => load::<5>(x, rows),
+                6 => load::<6>(x, rows),
+                7 => load::<7>(x, rows),
+                8 => load::<8>(x, rows),
+                _ => load_any(c, x, rows),
+            }
+        } else {
+            for (class, row) in self.rows.iter_mut().enumerate() {
                 row.fill(0.0);
                 for lane in 0..pixels {
                     row[lane] = x[lane * c + class];
@@ -87,10 +95,59 @@ impl Block {
     /// Writes the rows back as pixels.
     #[inline(always)]
     pub(super) fn store(&self, y: &mut [f32], c: usize) {
-        for (lane, y) in y.chunks_exact_mut(c).enumerate() {
-            for (y, row) in y.iter_mut().zip(&self.rows) {
-                *y = row[lane];
+        match (y.len() / c.max(1) == LANES, c) {
+            (true, 2) => store::<2>(&self.rows, y),
+            (true, 3) => store::<3>(&self.rows, y),
+            (true, 4) => store::<4>(&self.rows, y),
+            (true, 5) => store::<5>(&self.rows, y),
+            (true, 6) => store::<6>(&self.rows, y),
+            (true, 7) => store::<7>(&self.rows, y),
+            (true, 8) => store::<8>(&self.rows, y),
+            _ => store_any(c, &self.rows, y),
+        }
+    }
+}
+
+/// Turns [`LANES`] pixels of `C` numbers into a row for each class.
+#[inline(always)]
+fn load<const C: usize>(x: &[f32], rows: &mut [[f32; LANES]]) {
+    if let Ok(rows) = <&mut [[f32; LANES]; C]>::try_from(&mut *rows) {
+        for (lane, x) in x.as_chunks::<C>().0.iter().take(LANES).enumerate() {
+            for class in 0..C {
+                rows[class][lane] = x[class];
             }
+        }
+    }
+}
+
+/// Turns the rows back into [`LANES`] pixels.
+#[inline(always)]
+fn store<const C: usize>(rows: &[[f32; LANES]], y: &mut [f32]) {
+    if let Ok(rows) = <&[[f32; LANES]; C]>::try_from(rows) {
+        for (lane, y) in y.as_chunks_mut::<C>().0.iter_mut().take(LANES).enumerate() {
+            for class in 0..C {
+                y[class] = rows[class][lane];
+            }
+        }
+    }
+}
+
+/// [`load`] of any number of classes.
+#[inline(always)]
+fn load_any(c: usize, x: &[f32], rows: &mut [[f32; LANES]]) {
+    for (class, row) in rows.iter_mut().enumerate() {
+        for (lane, to) in row.iter_mut().enumerate() {
+            *to = x[lane * c + class];
+        }
+    }
+}
+
+/// [`store`] of any number of classes and pixels.
+#[inline(always)]
+fn store_any(c: usize, rows: &[[f32; LANES]], y: &mut [f32]) {
+    for (lane, y) in y.chunks_exact_mut(c).enumerate() {
+        for (y, row) in y.iter_mut().zip(rows) {
+            *y = row[lane];
         }
     }
 }
