@@ -266,10 +266,10 @@ impl Mapper<'_> {
                 }
                 let last = row + 1 == grid.down.count();
                 let save_now = !last && saved.elapsed() >= settings.save_every;
-                if last || save_now {
-                    if let Some(before) = before.take() {
-                        before.write(&mut blend, &mut layers, settings, &given)?;
-                    }
+                if (last || save_now)
+                    && let Some(before) = before.take()
+                {
+                    before.write(&mut blend, &mut layers, settings, &given)?;
                 }
                 if save_now {
                     save(&mut layers, &fingerprint, row + 1, any_data, &blend)?;
