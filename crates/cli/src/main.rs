@@ -24,8 +24,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Command, Hectare};
+use args::{Command, Hectare, Precision};
 use failure::{Answer, Failure};
+use hectare_kernels::Isa;
 
 fn main() -> ExitCode {
     let hectare = Hectare::parse();
@@ -33,7 +34,7 @@ fn main() -> ExitCode {
     if let Some(threads) = hectare.global.threads {
         hectare_kernels::threads::set_default_threads(threads);
     }
-    match run(&hectare) {
+    match choose_precision(hectare.global.precision).and_then(|()| run(&hectare)) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {
@@ -41,6 +42,18 @@ fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+fn choose_precision(precision: Precision) -> Result<(), Failure> {
+    if precision == Precision::Bf16 {
+        if Isa::bf16().is_none() {
+            let message =
+                "--precision bf16: this CPU has no unit for products of bf16 numbers (Intel AMX, on Linux)";
+            return Err(Failure::input(message).help("leave the flag out, f32 runs everywhere"));
+        }
+        Isa::prefer_bf16(true);
+    }
+    Ok(())
 }
 
 fn run(hectare: &Hectare) -> Result<Answer, Failure> {

@@ -8,6 +8,7 @@
 
 mod direct;
 mod gather;
+mod half;
 mod pack;
 mod shape;
 mod stem;
@@ -51,8 +52,9 @@ impl Conv2d {
     /// Length of the packed weights that [`Conv2d::forward`] takes; 0 where it takes them as they are.
     pub fn packed_forward_len(&self) -> usize {
         let s = &self.shape;
-        match Algorithm::of_output(s) {
+        match Algorithm::of_output(self.isa, s) {
             Algorithm::Wide => 0,
+            Algorithm::Half => half::packed_len(s),
             Algorithm::Winograd => winograd::packed_len(self.isa, s.c, s.k),
             Algorithm::Stem | Algorithm::Full | Algorithm::Direct => {
                 direct::packed_len(self.isa, s.taps() * s.c, s.k)
@@ -69,8 +71,9 @@ impl Conv2d {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_forward_len());
-        match Algorithm::of_output(s) {
+        match Algorithm::of_output(self.isa, s) {
             Algorithm::Wide => return weight,
+            Algorithm::Half => half::pack(self.isa, s, weight, Pass::Forward, packed),
             Algorithm::Winograd => winograd::pack(self.isa, s, weight, Pass::Forward, packed),
             Algorithm::Stem | Algorithm::Full | Algorithm::Direct => {
                 pack::forward(self.isa, s, weight, packed)
@@ -82,8 +85,9 @@ impl Conv2d {
     /// Length of the packed weights that [`Conv2d::input_grad`] takes; 0 where it takes them as they are.
     pub fn packed_input_grad_len(&self) -> usize {
         let s = &self.shape;
-        match Algorithm::of_input_grad(s) {
+        match Algorithm::of_input_grad(self.isa, s) {
             Algorithm::Wide => 0,
+            Algorithm::Half => half::packed_len(s),
             Algorithm::Winograd => winograd::packed_len(self.isa, s.k, s.c),
             Algorithm::Full => direct::packed_len(self.isa, s.k, s.taps() * s.c),
             Algorithm::Stem | Algorithm::Direct => direct::packed_len(self.isa, s.taps() * s.k, s.c),
@@ -99,8 +103,9 @@ impl Conv2d {
         let s = &self.shape;
         assert_eq!(weight.len(), s.weight_len());
         assert_eq!(packed.len(), self.packed_input_grad_len());
-        match Algorithm::of_input_grad(s) {
+        match Algorithm::of_input_grad(self.isa, s) {
             Algorithm::Wide => return weight,
+            Algorithm::Half => half::pack(self.isa, s, weight, Pass::InputGrad, packed),
             Algorithm::Winograd => winograd::pack(self.isa, s, weight, Pass::InputGrad, packed),
             Algorithm::Full => pack::full_input_grad(self.isa, s, weight, packed),
             Algorithm::Stem | Algorithm::Direct => pack::input_grad(self.isa, s, weight, packed),
@@ -119,8 +124,9 @@ impl Conv2d {
         assert_eq!(y.len(), s.output_len());
         assert!(bias.is_none_or(|b| b.len() == s.k));
         let isa = self.isa;
-        let (gather, rows) = match Algorithm::of_output(s) {
+        let (gather, rows) = match Algorithm::of_output(self.isa, s) {
             Algorithm::Wide => return wide::forward(isa, s, x, weights, bias, relu, y),
+            Algorithm::Half => return half::forward(isa, s, x, weights, bias, relu, y),
             Algorithm::Winograd => return winograd::forward(isa, s, x, weights, bias, relu, y),
             Algorithm::Stem => return stem::forward(isa, s, x, weights, bias, relu, y),
             Algorithm::Full => (Gather::matrix(s.taps() * s.c), s.n),
@@ -131,7 +137,7 @@ impl Conv2d {
 
     /// Whether [`Conv2d::forward_max_pooled`] takes this shape.
     pub fn can_max_pool(s: &Conv2dShape) -> bool {
-        Algorithm::of_output(s) == Algorithm::Winograd
+        winograd::applies(s, Pass::Forward)
     }
 
     /// As [`Conv2d::forward`], and of the result only the maximum of each 2x2 window: `y` is
@@ -155,7 +161,10 @@ impl Conv2d {
         assert_eq!(y.len(), s.n * (s.out_h() / 2) * (s.out_w() / 2) * s.k);
         assert!(argmax.as_ref().is_none_or(|places| places.len() == y.len()));
         assert!(bias.is_none_or(|b| b.len() == s.k));
-        winograd::forward_max_pooled(self.isa, s, x, weights, bias, relu, y, argmax);
+        match Algorithm::of_output(self.isa, s) {
+            Algorithm::Half => half::forward_max_pooled(self.isa, s, x, weights, bias, relu, y, argmax),
+            _ => winograd::forward_max_pooled(self.isa, s, x, weights, bias, relu, y, argmax),
+        }
     }
 
     /// The gradient of the input from the gradient of the output. The weights are what
@@ -168,8 +177,9 @@ impl Conv2d {
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dx.len(), s.input_len());
         let isa = self.isa;
-        let (gather, rows, columns) = match Algorithm::of_input_grad(s) {
+        let (gather, rows, columns) = match Algorithm::of_input_grad(self.isa, s) {
             Algorithm::Wide => return wide::input_grad(isa, s, dy, weights, dx),
+            Algorithm::Half => return half::input_grad(isa, s, dy, weights, dx),
             Algorithm::Winograd => return winograd::input_grad(isa, s, dy, weights, dx),
             Algorithm::Full => (Gather::matrix(s.k), s.n, s.taps() * s.c),
             Algorithm::Stem | Algorithm::Direct => (Gather::input_grad(s), s.n * s.h * s.w, s.c),
@@ -186,8 +196,9 @@ impl Conv2d {
         assert_eq!(x.len(), s.input_len());
         assert_eq!(dy.len(), s.output_len());
         assert_eq!(dw.len(), s.weight_len());
-        match Algorithm::of_weight_grad(s) {
+        match Algorithm::of_weight_grad(self.isa, s) {
             Algorithm::Wide => wide::weight_grad::run(self.isa, s, x, dy, dw, accumulate),
+            Algorithm::Half => half::weight_grad::run(self.isa, s, x, dy, dw, accumulate),
             Algorithm::Winograd => winograd::weight_grad::run(self.isa, s, x, dy, dw, accumulate),
             Algorithm::Stem => stem::weight_grad(self.isa, s, x, dy, dw, accumulate),
             Algorithm::Full | Algorithm::Direct => weight_grad::run(self.isa, s, x, dy, dw, accumulate),
@@ -197,21 +208,23 @@ impl Conv2d {
     /// Most working memory of any of the passes on the current number of threads, in bytes.
     pub fn scratch_bytes(&self) -> usize {
         let (isa, s) = (self.isa, &self.shape);
-        let of_sums = match Algorithm::of_weight_grad(s) {
+        let of_sums = match Algorithm::of_weight_grad(self.isa, s) {
             Algorithm::Wide => wide::weight_grad::scratch(isa, s),
+            Algorithm::Half => half::weight_grad::scratch(s),
             Algorithm::Winograd => (0, winograd::weight_grad::scratch(s)),
             Algorithm::Stem => stem::scratch(isa, s),
             Algorithm::Full | Algorithm::Direct => weight_grad::scratch(isa, s),
         };
         let of_pass = |algorithm: Algorithm, pass| match algorithm {
             Algorithm::Wide => wide::scratch(isa, s, pass),
+            Algorithm::Half => (half::scratch(s, pass), 0),
             Algorithm::Winograd => winograd::scratch(isa, s, pass),
             Algorithm::Stem | Algorithm::Full | Algorithm::Direct => (direct::SCRATCH, 0),
         };
         let passes = [
             of_sums,
-            of_pass(Algorithm::of_output(s), Pass::Forward),
-            of_pass(Algorithm::of_input_grad(s), Pass::InputGrad),
+            of_pass(Algorithm::of_output(self.isa, s), Pass::Forward),
+            of_pass(Algorithm::of_input_grad(self.isa, s), Pass::InputGrad),
         ];
         let most = passes.iter().map(|(task, _)| task).max().unwrap_or(&0);
         let all = passes.iter().map(|(_, shared)| shared).max().unwrap_or(&0);
@@ -222,6 +235,8 @@ impl Conv2d {
 /// How a pass is computed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
+    /// The direct product of numbers rounded to bf16.
+    Half,
     /// F(2x2, 7x7) on weights as they are.
     Wide,
     /// F(4x4, 3x3), and F(3x3, 4x4) for the weights' gradient.
@@ -235,8 +250,10 @@ enum Algorithm {
 }
 
 impl Algorithm {
-    fn of_output(s: &Conv2dShape) -> Algorithm {
-        if wide::applies(s, Pass::Forward) {
+    fn of_output(isa: Isa, s: &Conv2dShape) -> Algorithm {
+        if half::applies(isa, s) {
+            Algorithm::Half
+        } else if wide::applies(s, Pass::Forward) {
             Algorithm::Wide
         } else if winograd::applies(s, Pass::Forward) {
             Algorithm::Winograd
@@ -249,8 +266,10 @@ impl Algorithm {
         }
     }
 
-    fn of_input_grad(s: &Conv2dShape) -> Algorithm {
-        if s.is_full() {
+    fn of_input_grad(isa: Isa, s: &Conv2dShape) -> Algorithm {
+        if half::applies(isa, s) {
+            Algorithm::Half
+        } else if s.is_full() {
             Algorithm::Full
         } else if wide::applies(s, Pass::InputGrad) {
             Algorithm::Wide
@@ -263,9 +282,9 @@ impl Algorithm {
 
     /// That of the forward pass, within the rows that Winograd's transforms can point at, and where there is
     /// anything to sum.
-    fn of_weight_grad(s: &Conv2dShape) -> Algorithm {
+    fn of_weight_grad(isa: Isa, s: &Conv2dShape) -> Algorithm {
         let something = s.input_len() > 0 && s.output_len() > 0;
-        match Algorithm::of_output(s) {
+        match Algorithm::of_output(isa, s) {
             Algorithm::Wide if !something => Algorithm::Direct,
             Algorithm::Winograd if !something || s.k > tiles::MOST => Algorithm::Direct,
             algorithm => algorithm,

@@ -3,6 +3,10 @@
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Portable, SimdOp};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether the user chose bf16.
+static PREFER_BF16: AtomicBool = AtomicBool::new(false);
 
 /// An instruction set that this CPU was seen to have. Values exist only through detection, so holding
 /// one proves that its instructions may run.
@@ -16,6 +20,8 @@ enum Kind {
     Avx2,
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Amx,
 }
 
 impl Isa {
@@ -35,21 +41,52 @@ impl Isa {
         found
     }
 
-    /// The fastest instruction set of this machine, or the one that the environment variable
-    /// `HECTARE_ISA` (`portable`, `avx2`, `avx512`) names if the machine has it.
+    /// The fastest instruction set of this machine that computes in f32, or the one that the environment variable
+    /// `HECTARE_ISA` (`portable`, `avx2`, `avx512`, `amx`) names if the machine has it; [`Isa::bf16`] after
+    /// [`Isa::prefer_bf16`].
     pub fn best() -> Isa {
+        if PREFER_BF16.load(Ordering::Relaxed)
+            && let Some(isa) = Isa::bf16()
+        {
+            return isa;
+        }
         let wanted = std::env::var("HECTARE_ISA").ok();
         wanted
             .and_then(|name| Isa::named(&name))
             .unwrap_or_else(|| *Isa::available().last().expect("portable is always there"))
     }
 
-    /// The instruction set of that name, if this machine has it.
-    pub fn named(name: &str) -> Option<Isa> {
-        Isa::available().into_iter().find(|isa| isa.name().eq_ignore_ascii_case(name))
+    /// The instruction set with a unit for products of bf16 numbers (AMX), if this machine has it: convolutions round
+    /// what they multiply to bf16, 8 binary digits, and sum in f32. Not among [`Isa::available`], whose results
+    /// differ by rounding errors of f32 only.
+    pub fn bf16() -> Option<Isa> {
+        #[cfg(target_arch = "x86_64")]
+        if crate::amx::detect() {
+            return Some(Isa(Kind::Amx));
+        }
+        None
     }
 
-    /// `portable`, `avx2` or `avx512`.
+    /// Lets [`Isa::best`] be [`Isa::bf16`] from now on, in the whole process, or not.
+    pub fn prefer_bf16(prefer: bool) {
+        PREFER_BF16.store(prefer, Ordering::Relaxed);
+    }
+
+    /// Whether convolutions multiply in bf16.
+    pub fn is_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => true,
+            _ => false,
+        }
+    }
+
+    /// The instruction set of that name, if this machine has it.
+    pub fn named(name: &str) -> Option<Isa> {
+        Isa::available().into_iter().chain(Isa::bf16()).find(|isa| isa.name().eq_ignore_ascii_case(name))
+    }
+
+    /// `portable`, `avx2`, `avx512` or `amx`.
     pub fn name(self) -> &'static str {
         match self.0 {
             Kind::Portable => "portable",
@@ -57,6 +94,8 @@ impl Isa {
             Kind::Avx2 => "avx2",
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => "amx",
         }
     }
 
@@ -77,7 +116,7 @@ impl Isa {
                 unsafe { shim(op, simd) }
             }
             #[cfg(target_arch = "x86_64")]
-            Kind::Avx512 => {
+            Kind::Avx512 | Kind::Amx => {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
                 fn shim<O: SimdOp>(op: O, simd: Avx512) -> O::Output {
                     op.run(simd)

@@ -10,6 +10,7 @@
 
 pub mod activation;
 mod aligned;
+mod amx;
 pub mod batch_norm;
 mod chunks;
 mod conv;

@@ -93,6 +93,17 @@ fn a_prediction_runs_on_the_files_given() {
     assert!(a.iter().any(|x| *x > 0.0));
     assert!(a.iter().zip(&b).all(|(a, b)| 2.0 * a == *b));
 
+    let in_bf16 = format!("{bench} --input a.npy --save c.npy --precision bf16");
+    if hectare_kernels::Isa::bf16().is_some() {
+        place.hectare(&in_bf16).exits(0);
+        let (_, c) = npy(&place.at("c.npy"));
+        let size: f32 = a.iter().map(|x| x * x).sum();
+        let off: f32 = a.iter().zip(&c).map(|(a, c)| (a - c).powi(2)).sum();
+        assert!(off > 0.0 && off < 1e-3 * size, "{off} of {size}");
+    } else {
+        place.refuses(&in_bf16, &["--precision bf16", "AMX", "f32"]);
+    }
+
     place.refuses(&format!("{bench} --input small.npy"), &["small.npy", "1x3x64x64", "1x3x128x128"]);
     place.refuses(&format!("{bench} --input nowhere.npy"), &["nowhere.npy"]);
     place.init("vgg16", "narrow.safetensors", "");

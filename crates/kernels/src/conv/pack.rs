@@ -208,7 +208,7 @@ unsafe fn group<S: Simd>(
 /// # Safety
 /// `run` numbers of each row must be readable, `lanes` numbers writable at each `to(i)`.
 #[inline(always)]
-unsafe fn turn<S: Simd>(
+pub(super) unsafe fn turn<S: Simd>(
     simd: S,
     from: *const f32,
     lanes: usize,

@@ -73,7 +73,7 @@ fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
 /// The most error of a forward pass: algorithms of 8 points round more than the others. (Without fused
 /// multiply-adds, products are rounded too.)
 fn forward_bound(isa: Isa, s: &Conv2dShape) -> f64 {
-    match (Algorithm::of_output(s) == Algorithm::Wide, isa.name()) {
+    match (Algorithm::of_output(isa, s) == Algorithm::Wide, isa.name()) {
         (false, _) => 2.5e-6,
         (true, "portable") => 4.5e-6,
         (true, _) => 4e-6,
@@ -227,7 +227,7 @@ fn results_do_not_depend_on_threads_or_batch() {
         shape(3, 30, 41, 3, 40, 3, 1, 1),
         shape(2, 9, 10, 4, 16, 3, 1, 5),
     ] {
-        for isa in Isa::available() {
+        for isa in Isa::available().into_iter().chain(Isa::bf16()) {
             let one = Pool::new(1).install(|| compute(isa, s, true));
             for threads in [2, 3, 8] {
                 let many = Pool::new(threads).install(|| compute(isa, s, true));
@@ -244,9 +244,9 @@ fn results_do_not_depend_on_threads_or_batch() {
 
 #[test]
 fn nan_in_the_input_reaches_the_output_through_relu() {
-    for (c, k) in [(3, 4), (16, 16)] {
+    for (c, k) in [(3, 4), (16, 16), (32, 32)] {
         let s = shape(1, 8, 8, c, k, 3, 1, 1);
-        for isa in Isa::available() {
+        for isa in Isa::available().into_iter().chain(Isa::bf16()) {
             let conv = Conv2d::new(isa, s);
             let mut packed = vec![0.0; conv.packed_forward_len()];
             conv.pack_forward(&vec![1.0; s.weight_len()], &mut packed);
@@ -266,6 +266,8 @@ fn pooling_within_a_convolution_gives_the_bits_of_the_two_passes() {
         shape(2, 8, 8, 16, 32, 3, 1, 1),
         shape(1, 9, 11, 16, 16, 3, 1, 1),
         shape(2, 14, 7, 32, 80, 3, 1, 1),
+        shape(2, 15, 14, 32, 96, 3, 1, 1),
+        shape(1, 140, 171, 64, 32, 3, 1, 1),
         shape(1, 115, 118, 16, 16, 3, 1, 1),
         shape(1, 1, 3, 16, 16, 3, 1, 2),
     ] {
@@ -281,7 +283,8 @@ fn pooling_within_a_convolution_gives_the_bits_of_the_two_passes() {
             padding: [0, 0],
             ceil_mode: false,
         };
-        for (isa, relu) in Isa::available().into_iter().flat_map(|isa| [(isa, false), (isa, true)]) {
+        let all = Isa::available().into_iter().chain(Isa::bf16());
+        for (isa, relu) in all.flat_map(|isa| [(isa, false), (isa, true)]) {
             assert!(Conv2d::can_max_pool(&s), "{s:?}");
             let conv = Conv2d::new(isa, s);
             let mut packed = vec![0.0; conv.packed_forward_len()];
@@ -303,5 +306,70 @@ fn pooling_within_a_convolution_gives_the_bits_of_the_two_passes() {
                 got.iter().zip(&want).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
             );
         }
+    }
+}
+
+/// Numbers as the tile unit takes them.
+fn rounded(values: Vec<f32>) -> Vec<f32> {
+    values.into_iter().map(|x| f32::from_bits(crate::amx::round(x) << 16)).collect()
+}
+
+#[test]
+fn products_in_bf16_match_the_plain_loops_on_rounded_numbers() {
+    // (Says nothing on a machine without the unit.)
+    let Some(isa) = Isa::bf16() else { return };
+    for s in [
+        shape(1, 8, 8, 32, 32, 3, 1, 1),
+        shape(2, 9, 7, 64, 32, 3, 1, 1),
+        shape(3, 1, 1, 32, 64, 3, 1, 1),
+        shape(1, 13, 16, 32, 96, 3, 1, 0),
+        shape(2, 7, 5, 32, 32, 3, 1, 2),
+        shape(5, 7, 7, 96, 64, 7, 1, 3),
+        shape(1, 15, 16, 544, 32, 7, 1, 3),
+        shape(3, 4, 5, 64, 96, 1, 1, 0),
+        shape(1, 1, 1, 64, 32, 1, 1, 0),
+        shape(2, 4, 5, 64, 32, 1, 1, 1),
+        shape(2, 70, 131, 32, 32, 3, 1, 1),
+        shape(1, 3, 11000, 32, 32, 3, 1, 1),
+        Conv2dShape { padding: [0, 4], ..shape(2, 6, 9, 32, 64, 3, 1, 0) },
+        shape(1, 6, 7, 32, 32, 3, 1, 5),
+    ] {
+        assert!(half::applies(isa, &s), "{s:?}");
+        let (x, w, dy) = (
+            rounded(random(s.input_len(), 1)),
+            rounded(random(s.weight_len(), 2)),
+            rounded(random(s.output_len(), 3)),
+        );
+        let bias = random(s.k, 4);
+        let mut y: Vec<f64> = (0..s.output_len()).map(|i| f64::from(bias[i % s.k])).collect();
+        let (mut dx, mut dw) = (vec![0.0f64; s.input_len()], vec![0.0f64; s.weight_len()]);
+        each_product(&s, |i, j, o| {
+            y[o] += x[i] as f64 * w[j] as f64;
+            dx[i] += w[j] as f64 * dy[o] as f64;
+            dw[j] += x[i] as f64 * dy[o] as f64;
+        });
+        let conv = Conv2d::new(isa, s);
+        for relu in [false, true] {
+            let got = compute(isa, s, relu);
+            let want: Vec<f64> = y.iter().map(|&v| if relu { v.max(0.0) } else { v }).collect();
+            // What is not rounded beforehand: an element's error is up to 2^-8 of it.
+            assert!(error(&got.y, &want) < 5e-3, "{s:?}");
+            let mut packed = vec![f32::NAN; conv.packed_forward_len()];
+            let weights = conv.pack_forward(&w, &mut packed);
+            let mut result = vec![f32::NAN; s.output_len()];
+            conv.forward(&x, weights, Some(&bias), relu, &mut result);
+            assert!(error(&result, &want) < 2.5e-6, "forward {} of {s:?}", error(&result, &want));
+        }
+        let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
+        let weights = conv.pack_input_grad(&w, &mut packed);
+        let mut result = vec![f32::NAN; s.input_len()];
+        conv.input_grad(&dy, weights, &mut result);
+        assert!(error(&result, &dx) < 6e-6, "dx {} of {s:?}", error(&result, &dx));
+        let mut result = vec![f32::NAN; s.weight_len()];
+        conv.weight_grad(&x, &dy, &mut result, false);
+        assert!(error(&result, &dw) < 6e-6, "dw {} of {s:?}", error(&result, &dw));
+        let mut twice = result.clone();
+        conv.weight_grad(&x, &dy, &mut twice, true);
+        assert!(twice.iter().zip(&result).all(|(a, b)| (a - 2.0 * b).abs() <= 1e-5 * b.abs().max(1.0)));
     }
 }
