@@ -1,20 +1,14 @@
 //! Scenes with labels, opened for training.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hectare_data::{DataError, Ground};
-use hectare_map::{GroundSettings, Levels, SceneGround};
+use hectare_map::{GroundSettings, SceneGround};
 use hectare_train::GroundRequest;
 
-use crate::commands::predict::scene_args::{ScaleArg, scale};
-
-/// Whether a path is one of a TIFF file.
-pub fn is_scene(path: &Path) -> bool {
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or("");
-    ["tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known))
-}
+use crate::commands::predict::scene_args::scale;
+use crate::scene_files;
 
 /// Opens what the settings of a training run name.
 ///
@@ -22,14 +16,8 @@ pub fn is_scene(path: &Path) -> bool {
 /// Scenes or labels that cannot be used.
 pub fn open_ground(request: &GroundRequest<'_>) -> Result<Arc<dyn Ground>, DataError> {
     let fail = |reason: String| DataError::Scene { reason };
-    let levels = match request.levels.map(scale) {
-        None => None,
-        Some(Ok(ScaleArg::Fixed(scales))) => Some(Levels::Fixed(scales)),
-        Some(Ok(ScaleArg::Percentiles(low, high))) => Some(Levels::Percentiles(low, high)),
-        Some(Err(problem)) => {
-            return Err(fail(format!("--levels {}: {problem}", request.levels.unwrap_or(""))));
-        }
-    };
+    let read = |text: &str| scale(text).map_err(|problem| fail(format!("--levels {text}: {problem}")));
+    let levels = request.levels.map(read).transpose()?;
     // The settings are checked to count from 1.
     let bands = request.bands.map(|bands| bands.iter().map(|band| band - 1).collect::<Vec<_>>());
     let settings = GroundSettings {
@@ -50,20 +38,14 @@ fn scenes(path: &Path) -> Result<Vec<PathBuf>, DataError> {
     let unreadable =
         |error: std::io::Error| DataError::Scene { reason: format!("{}: {error}", path.display()) };
     if path.is_dir() {
-        let entries = fs::read_dir(path).map_err(unreadable)?;
-        let mut found: Vec<PathBuf> =
-            entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| is_scene(path)).collect();
-        found.sort();
+        let found = scene_files::in_folder(path).map_err(unreadable)?;
         if found.is_empty() {
             return Err(DataError::Empty { path: path.into(), expected: "scenes (.tif)".into() });
         }
         return Ok(found);
     }
-    if path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
-        let text = fs::read_to_string(path).map_err(unreadable)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        return Ok(lines.map(|line| folder.join(line)).collect());
+    if scene_files::is_list(path) {
+        return scene_files::in_list(path).map_err(unreadable);
     }
     Ok(vec![path.to_path_buf()])
 }

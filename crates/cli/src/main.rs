@@ -16,6 +16,7 @@ mod model_file;
 mod output;
 mod progress;
 mod reproduce;
+mod scene_files;
 mod signals;
 mod study;
 mod table;

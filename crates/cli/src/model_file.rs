@@ -84,7 +84,6 @@ impl Loaded {
         &self,
         pictures: impl Iterator<Item = (&'a Path, [usize; 2])>,
     ) -> Result<(), Failure> {
-        let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
         let mut seen = HashSet::new();
         for (path, [width, height]) in pictures {
             let [h, w] = self.card.resize.unwrap_or([height, width]);
@@ -92,21 +91,38 @@ impl Loaded {
                 continue;
             }
             let picture = format!("{} ({width}x{height} pixels)", path.display());
-            let input = Shape { c: self.card.spec.bands, h, w };
-            let needs = estimate_memory(&self.network, 1, input, Mode::Predict).map_err(|error| {
-                Failure::input(format_args!("{picture} does not fit the network: {error}"))
-            })?;
-            // The parameters are in memory already.
-            let needed = needs.total - needs.parameters;
-            if needed > available {
-                let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-                return Err(Failure::input(format_args!(
-                    "{picture} would need {:.1} GiB of memory and {:.1} GiB are available",
-                    gib(needed),
-                    gib(available)
-                ))
-                .help("cut the picture into tiles"));
-            }
+            let misfit = format!("{picture} does not fit the network");
+            self.check_memory([h, w], &misfit, &picture, "cut the picture into tiles")?;
+        }
+        Ok(())
+    }
+
+    /// Refuses inputs of `h` rows and `w` columns that the network cannot take, which is the `misfit`, or that would not
+    /// fit in memory.
+    ///
+    /// # Errors
+    /// Names the node and the shapes or the bytes (exit code 2).
+    pub fn check_memory(
+        &self,
+        [h, w]: [usize; 2],
+        misfit: &str,
+        input: &str,
+        remedy: &str,
+    ) -> Result<(), Failure> {
+        let shape = Shape { c: self.card.spec.bands, h, w };
+        let needs = estimate_memory(&self.network, 1, shape, Mode::Predict)
+            .map_err(|error| Failure::input(format_args!("{misfit}: {error}")))?;
+        // The parameters are in memory already.
+        let needed = needs.total - needs.parameters;
+        let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
+        if needed > available {
+            let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+            let text = format_args!(
+                "{input} would need {:.1} GiB of memory and {:.1} GiB are available",
+                gib(needed),
+                gib(available)
+            );
+            return Err(Failure::input(text).help(remedy));
         }
         Ok(())
     }

@@ -44,6 +44,11 @@ pub trait Ground: Send + Sync {
     fn read(&self, scene: usize, window: [usize; 4]) -> Result<(Raster, Mask), DataError>;
 }
 
+/// Whether two resolutions in metres are alike enough for one network: within a tenth.
+pub fn same_resolution(a: f64, b: f64) -> bool {
+    (a / b - 1.0).abs() <= 0.1
+}
+
 /// Name of the file in a folder of pictures that tells of the scene they are cut from.
 pub const GROUND_FILE: &str = "ground.json";
 

@@ -48,7 +48,7 @@ pub use classification::{ClassSample, ClassificationSet};
 pub use error::DataError;
 pub use exclusion::{Exclusion, list_text};
 pub use files::{check_output_stems, list_images, output_stem, write_atomic};
-pub use ground::{GROUND_FILE, Ground, GroundFacts, GroundScene};
+pub use ground::{GROUND_FILE, Ground, GroundFacts, GroundScene, same_resolution};
 pub use image_file::{MAX_PIXELS, encode_png, image_size, read_image, write_png};
 pub use jitter::Jitter;
 pub use jpeg::{JpegColours, decode_jpeg};

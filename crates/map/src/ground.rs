@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use hectare_data::{DataError, Ground, GroundScene, Mask, Raster, UNLABELLED};
+use hectare_data::{DataError, Ground, GroundScene, Mask, Raster, UNLABELLED, same_resolution};
 use hectare_net::{ClassMap, Normalisation, SceneBands};
 
 use crate::recipe::spread_samples;
@@ -15,7 +15,7 @@ use crate::{Labels, MapError, Patch, SampleKind, Scale, Scene, Window};
 pub enum Levels {
     /// The samples that become 0 and 255, for all bands or for each.
     Fixed(Vec<Scale>),
-    /// Percentiles of all scenes together, in per cent.
+    /// Percentiles, in per cent: of all scenes together that a network learns from, of each that it is applied to.
     Percentiles(f64, f64),
 }
 
@@ -92,11 +92,7 @@ impl SceneGround {
             return fail(format!("{} holds no data", names(settings.scenes)));
         }
         let scale = match (settings.levels, known) {
-            (Some(Levels::Fixed(scales)), _) if scales.len() == 1 => Some(vec![scales[0]; bands.len()]),
-            (Some(Levels::Fixed(scales)), _) if scales.len() == bands.len() => Some(scales.clone()),
-            (Some(Levels::Fixed(scales)), _) => {
-                return fail(format!("{} scales are given for {} bands", scales.len(), bands.len()));
-            }
+            (Some(Levels::Fixed(scales)), _) => Some(Scale::for_bands(scales, bands.len())?),
             (Some(Levels::Percentiles(low, high)), _) => {
                 let all = samples.iter_mut().map(|samples| Scale::between(samples, *low, *high));
                 Some(all.map(|scale| Scale { low: short(scale.low), high: short(scale.high) }).collect())
@@ -156,7 +152,7 @@ fn one_resolution(scenes: &[Scene]) -> Result<Option<f64>, MapError> {
         let Some(pixel_m) = scene.info().pixel_m() else { continue };
         match known {
             None => known = Some((pixel_m, scene)),
-            Some((first_m, first)) if (pixel_m / first_m - 1.0).abs() > 0.1 => {
+            Some((first_m, first)) if !same_resolution(pixel_m, first_m) => {
                 return Err(MapError::Mismatch(format!(
                     "a pixel of {} is {first_m:.3} m wide and one of {} {pixel_m:.3} m; a network learns one \
                      resolution: bring one scene to the other's first (gdalwarp -tr)",

@@ -45,6 +45,18 @@ impl Scale {
         Ok(samples.iter_mut().map(|samples| Scale::between(samples, low, high)).collect())
     }
 
+    /// A scale for each of `bands` bands: one is for all of them.
+    ///
+    /// # Errors
+    /// More or fewer than one or `bands`.
+    pub fn for_bands(scales: &[Scale], bands: usize) -> Result<Vec<Scale>, MapError> {
+        match scales.len() {
+            1 => Ok(vec![scales[0]; bands]),
+            count if count == bands => Ok(scales.to_vec()),
+            count => Err(MapError::Mismatch(format!("{count} scales are given for {bands} bands"))),
+        }
+    }
+
     /// From the `low`th to the `high`th percentile of some samples, which are put in order.
     pub(crate) fn between(samples: &mut [f32], low: f64, high: f64) -> Scale {
         samples.sort_by(f32::total_cmp);
@@ -133,11 +145,7 @@ impl Recipe {
         let stored_scale = stored_scale
             .map(|s| s.scale.iter().map(|[low, high]| Scale { low: *low, high: *high }).collect());
         let scale: Option<Vec<Scale>> = scale.map(<[Scale]>::to_vec).or(stored_scale);
-        let scale = match scale {
-            Some(scale) if scale.len() == 1 => Some(vec![scale[0]; wanted]),
-            Some(scale) if scale.len() != wanted => {
-                return fail(format!("{} scales are given for {wanted} bands", scale.len()));
-            }
+        let scale = match scale.map(|scale| Scale::for_bands(&scale, wanted)).transpose()? {
             Some(scale)
                 if scale.iter().any(|s| !(s.low < s.high && s.low.is_finite() && s.high.is_finite())) =>
             {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hectare_data::{
     Augment, BatchFormat, BatchSource, CropRule, DataError, Ground, Mask, Survey, WindowRule, WindowSource,
+    same_resolution,
 };
 use hectare_net::{ClassMap, ModelCard, Normalisation, SceneBands};
 
@@ -97,11 +98,17 @@ fn plots(
     for block in survey.labelled_blocks().filter(|block| chosen(*block)) {
         let block = &survey.blocks[block];
         let [left, top, width, height] = block.window;
-        for [y, h] in pieces(height) {
-            for [x, w] in pieces(width) {
+        let (rows, columns) = (pieces(height), pieces(width));
+        for &[y, h] in &rows {
+            for &[x, w] in &columns {
                 let window = [left + x, top + y, w, h];
-                let (_, mask) = ground.read(block.scene, window).map_err(TrainError::data)?;
-                let pixels = mask.counts(classes.len());
+                // The survey has counted whole blocks already.
+                let pixels = if rows.len() * columns.len() == 1 {
+                    block.pixels.clone()
+                } else {
+                    let (_, mask) = ground.read(block.scene, window).map_err(TrainError::data)?;
+                    mask.counts(classes.len())
+                };
                 let scene = &ground.scenes()[block.scene].name;
                 let name = format!("{scene}_{}_{}", window[0], window[1]);
                 if pixels.iter().any(|n| *n > 0) {
@@ -274,12 +281,10 @@ impl SceneSets {
 
 fn check_resolution(train: &dyn Ground, val: &dyn Ground) -> Result<(), TrainError> {
     match (train.resolution_m(), val.resolution_m()) {
-        (Some(train_m), Some(val_m)) if (val_m / train_m - 1.0).abs() > 0.1 => {
-            Err(TrainError::Input(format!(
-                "a pixel of the training scenes is {train_m:.3} m wide and one of the validation scenes {val_m:.3} m; bring \
+        (Some(train_m), Some(val_m)) if !same_resolution(val_m, train_m) => Err(TrainError::Input(format!(
+            "a pixel of the training scenes is {train_m:.3} m wide and one of the validation scenes {val_m:.3} m; bring \
              one to the other's first (gdalwarp -tr)"
-            )))
-        }
+        ))),
         _ => Ok(()),
     }
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hectare_data::GroundFacts;
-use hectare_map::{Labels, Scale, Scene, TileSettings, cut_tiles};
+use hectare_map::{Labels, Levels, Scale, Scene, TileSettings, cut_tiles};
 use hectare_net::SceneBands;
 
 use super::data_check::class_map;
-use super::predict::scene_args::{Bands, ScaleArg, bands, scale};
+use super::predict::scene_args::{Bands, bands, scale};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Counter;
 use crate::{console, output};
@@ -40,7 +40,7 @@ pub struct DataTileArgs {
     pub bands: Option<Bands>,
     /// Samples that become black and white: LOW:HIGH, one for each band, or pLOW:HIGH for percentiles.
     #[arg(long, visible_alias = "levels", value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
-    pub scale: Option<ScaleArg>,
+    pub scale: Option<Levels>,
     /// Put this share of the ground, in whole blocks of 4 x 4 tiles, into OUT/val and the rest into OUT/train, so that no
     /// neighbours of training tiles are measured.
     #[arg(long, value_name = "SHARE", value_parser = share)]
@@ -76,18 +76,12 @@ pub fn run(args: &DataTileArgs) -> Result<Answer, Failure> {
     scene.select(&chosen).or_input()?;
     let scale = match &args.scale {
         None => None,
-        Some(ScaleArg::Percentiles(low, high)) => {
+        Some(Levels::Percentiles(low, high)) => {
             Some(Scale::of_percentiles(&mut scene, *low, *high).or_input()?)
         }
-        Some(ScaleArg::Fixed(scales)) if scales.len() == 1 => Some(vec![scales[0]; chosen.len()]),
-        Some(ScaleArg::Fixed(scales)) if scales.len() == chosen.len() => Some(scales.clone()),
-        Some(ScaleArg::Fixed(scales)) => {
-            return Err(Failure::input(format_args!(
-                "{} scales are given for {} bands",
-                scales.len(),
-                chosen.len()
-            ))
-            .help("give one for all, or one for each"));
+        Some(Levels::Fixed(scales)) => {
+            let of_bands = Scale::for_bands(scales, chosen.len()).or_input();
+            Some(of_bands.map_err(|failure| failure.help("give one for all, or one for each"))?)
         }
     };
     let labels = args.labels.as_ref().map(|path| Labels::open(path, &scene, &classes, &args.class_field));

@@ -12,7 +12,7 @@ use self::args::{TaskArgs, TrainArgs};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::ground::open_ground;
 use crate::progress::{Both, Watcher};
-use crate::{console, download, ground, output, signals};
+use crate::{console, download, output, scene_files, signals};
 
 /// Trains; the summary of the run goes to stdout. The answer is no where a signal ended it early.
 ///
@@ -78,12 +78,12 @@ fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failur
     };
     // Said before other flags are missed.
     if let (None, None, Some(path)) = (&file, &settings.labels, &settings.train)
-        && ground::is_scene(path)
+        && scene_files::is_scene(path)
     {
         return Err(scene(path));
     }
     let mut config = TrainConfig::resolve(&file.into_iter().chain([flags]).collect::<Vec<_>>()).or_input()?;
-    if config.labels.is_none() && ground::is_scene(&config.train) {
+    if config.labels.is_none() && scene_files::is_scene(&config.train) {
         return Err(scene(&config.train));
     }
     if config.init.as_deref().is_some_and(|init| init == Path::new("imagenet")) {

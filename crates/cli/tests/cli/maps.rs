@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Place, Said};
+use crate::support::{Place, Said, write_tiff};
 
 /// A scene of `bands` 8-bit bands in one strip, on a grid of 10 m pixels in UTM zone 32 unless `crs` is left out.
 pub fn scene(
@@ -12,7 +12,6 @@ pub fn scene(
     crs: bool,
     value: impl Fn(usize, usize, usize) -> u8,
 ) {
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut entries: Vec<(u16, u16, Vec<u8>)> = Vec::new();
     let short = |v: usize| (v as u16).to_le_bytes().to_vec();
     let long = |v: usize| (v as u32).to_le_bytes().to_vec();
@@ -40,34 +39,7 @@ pub fn scene(
         let keys = [1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1, 3072, 0, 1, 32632];
         entries.push((34735, 3, keys.iter().flat_map(|v: &u16| v.to_le_bytes()).collect()));
     }
-    let mut bytes = b"II*\0".to_vec();
-    bytes.extend(((8 + pixels.len()) as u32).to_le_bytes());
-    bytes.extend(pixels);
-    let mut outside = bytes.len() + 2 + 12 * entries.len() + 4;
-    bytes.extend((entries.len() as u16).to_le_bytes());
-    let mut behind: Vec<u8> = Vec::new();
-    for (tag, kind, data) in &entries {
-        let size = if *kind == 3 {
-            2
-        } else if *kind == 4 {
-            4
-        } else {
-            8
-        };
-        bytes.extend(tag.to_le_bytes());
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend(((data.len() / size) as u32).to_le_bytes());
-        if data.len() <= 4 {
-            bytes.extend(data.iter().copied().chain([0; 4]).take(4));
-        } else {
-            bytes.extend((outside as u32).to_le_bytes());
-            outside += data.len();
-            behind.extend(data);
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(behind);
-    std::fs::write(path, bytes).unwrap();
+    write_tiff(path, &pixels, &entries);
 }
 
 pub fn land(x: usize, y: usize, band: usize) -> u8 {

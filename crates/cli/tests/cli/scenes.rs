@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::Place;
+use crate::support::{Place, write_tiff};
 
 /// A scene of 16-bit bands on a grid of UTM zone 32 at the equator, its upper left corner at 500,000 east and 3,840 north,
 /// where `value` is given metres from that corner. 0 means "no data".
@@ -44,29 +44,7 @@ fn scene(
     if bands > 1 {
         entries.insert(9, (338, 3, short(0).repeat(bands - 1)));
     }
-    let mut bytes = b"II*\0".to_vec();
-    bytes.extend(((8 + pixels.len()) as u32).to_le_bytes());
-    bytes.extend(pixels);
-    let mut outside = bytes.len() + 2 + 12 * entries.len() + 4;
-    bytes.extend((entries.len() as u16).to_le_bytes());
-    let mut behind: Vec<u8> = Vec::new();
-    for (tag, kind, data) in &entries {
-        let size = [0, 1, 1, 2, 4, 0, 0, 0, 0, 0, 0, 0, 8][usize::from(*kind)];
-        bytes.extend(tag.to_le_bytes());
-        bytes.extend(kind.to_le_bytes());
-        bytes.extend(((data.len() / size) as u32).to_le_bytes());
-        if data.len() <= 4 {
-            bytes.extend(data.iter().copied().chain([0; 4]).take(4));
-        } else {
-            bytes.extend((outside as u32).to_le_bytes());
-            outside += data.len();
-            behind.extend(data);
-        }
-    }
-    bytes.extend([0; 4]);
-    bytes.extend(behind);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, bytes).unwrap();
+    write_tiff(path, &pixels, &entries);
 }
 
 /// Fields of 320 m: whether one is agriculture, else it is forest.

@@ -183,3 +183,30 @@ pub fn npy(path: &Path) -> (String, Vec<f32>) {
     let shape = header.split_once("'shape': (").unwrap().1.split_once(')').unwrap().0.to_string();
     (shape, bytes[data..].chunks(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect())
 }
+
+/// Writes a TIFF of one strip, whose offset has to be 8: tags with their type and the bytes of their values.
+pub fn write_tiff(path: &Path, pixels: &[u8], entries: &[(u16, u16, Vec<u8>)]) {
+    let mut bytes = b"II*\0".to_vec();
+    bytes.extend(((8 + pixels.len()) as u32).to_le_bytes());
+    bytes.extend(pixels);
+    let mut outside = bytes.len() + 2 + 12 * entries.len() + 4;
+    bytes.extend((entries.len() as u16).to_le_bytes());
+    let mut behind: Vec<u8> = Vec::new();
+    for (tag, kind, data) in entries {
+        let size = [0, 1, 1, 2, 4, 0, 0, 0, 0, 0, 0, 0, 8][usize::from(*kind)];
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(((data.len() / size) as u32).to_le_bytes());
+        if data.len() <= 4 {
+            bytes.extend(data.iter().copied().chain([0; 4]).take(4));
+        } else {
+            bytes.extend((outside as u32).to_le_bytes());
+            outside += data.len();
+            behind.extend(data);
+        }
+    }
+    bytes.extend([0; 4]);
+    bytes.extend(behind);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}

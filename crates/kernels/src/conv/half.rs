@@ -23,7 +23,7 @@ use crate::threads::{SharedMut, parallel_for};
 /// Bytes of input that a task copies, if a row is not larger: with the weights of a step it fits the L2 cache.
 const ROOM: usize = 3 << 18;
 /// The same where the weights are too large for the cache and are better read by few tasks.
-const WIDE_ROOM: usize = 4 << 20;
+const WIDE_ROOM: usize = 12 << 20;
 /// Bytes of weights that make the difference.
 const MANY: usize = 8 << 20;
 /// Most steps of a depth of 32 that are summed in the tiles: their weights fit the L1 cache and serve all pixels of a

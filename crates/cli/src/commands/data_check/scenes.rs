@@ -1,26 +1,19 @@
 //! What scenes are: coordinate system, grid, bands, nodata, and where they overlap.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use hectare_map::{Scene, SceneInfo};
 use serde_json::json;
 
-use crate::console;
 use crate::failure::{Answer, Failure};
+use crate::{console, scene_files};
 
 /// The scenes that are meant: a GeoTIFF, or those of a folder; nothing where there are none.
 pub fn list(path: &Path) -> Vec<PathBuf> {
-    let is_tif = |path: &Path| {
-        path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
-    };
-    if is_tif(path) && path.is_file() {
+    if scene_files::is_scene(path) && path.is_file() {
         return vec![path.to_path_buf()];
     }
-    let entries = fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut scenes: Vec<PathBuf> = entries.filter(|path| is_tif(path)).collect();
-    scenes.sort();
-    scenes
+    scene_files::in_folder(path).unwrap_or_default()
 }
 
 /// Left, top, right, bottom of a scene in its coordinates.

@@ -1,5 +1,6 @@
 //! Scenes of another resolution than a network's.
 
+use hectare_data::same_resolution;
 use hectare_map::{MapSettings, Resampled, SceneInfo};
 
 use crate::failure::Failure;
@@ -31,10 +32,10 @@ pub fn factor(trained_m: Option<f64>, info: &SceneInfo, wanted: Option<f64>) -> 
             }
         };
     };
-    let factor = pixel_m / seen_m;
-    if (factor - 1.0).abs() <= 0.1 {
+    if same_resolution(pixel_m, seen_m) {
         return Ok(None);
     }
+    let factor = pixel_m / seen_m;
     let failure = Failure::input(format_args!(
         "a pixel of {name} is {pixel_m:.3} m wide and the model was trained at {seen_m:.3} m"
     ));

@@ -1,7 +1,7 @@
 //! Flags of `hectare predict` that go with scenes.
 
 use clap::Args;
-use hectare_map::Scale;
+use hectare_map::{Levels, Scale};
 
 /// How scenes are read, cut and written.
 #[derive(Args, Debug, Default)]
@@ -23,7 +23,7 @@ pub struct SceneArgs {
     /// Samples that become black and white: LOW:HIGH for all bands or one for each (0:3000,0:3000,0:2500), or pLOW:HIGH for
     /// percentiles of the scene (p2:98) [default: as the model was trained, 0:255 for 8-bit samples].
     #[arg(long, visible_alias = "levels", value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
-    pub scale: Option<ScaleArg>,
+    pub scale: Option<Levels>,
     /// Show the network the scene at the resolution that it was trained at, or at METRES; the map keeps the scene's own grid.
     #[arg(long, value_name = "METRES", num_args = 0..=1, require_equals = true, default_missing_value = "0", value_parser = metres, conflicts_with = "exact")]
     pub resample: Option<f64>,
@@ -92,17 +92,8 @@ pub fn bands(text: &str) -> Result<Bands, String> {
     text.split(',').map(band).collect::<Result<_, _>>().map(Bands)
 }
 
-/// What `--scale` says.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ScaleArg {
-    /// The same for every scene.
-    Fixed(Vec<Scale>),
-    /// Percentiles of each scene, in per cent.
-    Percentiles(f64, f64),
-}
-
 /// Reads a scale.
-pub fn scale(text: &str) -> Result<ScaleArg, String> {
+pub fn scale(text: &str) -> Result<Levels, String> {
     let pair = |text: &str| {
         let numbers = text.split_once(':').and_then(|(low, high)| {
             Some((low.trim().parse::<f64>().ok()?, high.trim().parse::<f64>().ok()?))
@@ -118,10 +109,10 @@ pub fn scale(text: &str) -> Result<ScaleArg, String> {
         if low < 0.0 || high > 100.0 {
             return Err("percentiles lie between 0 and 100".into());
         }
-        return Ok(ScaleArg::Percentiles(low, high));
+        return Ok(Levels::Percentiles(low, high));
     }
     let scales = text.split(',').map(|text| pair(text).map(|(low, high)| Scale { low, high }));
-    scales.collect::<Result<_, _>>().map(ScaleArg::Fixed)
+    scales.collect::<Result<_, _>>().map(Levels::Fixed)
 }
 
 #[cfg(test)]
@@ -133,11 +124,11 @@ mod tests {
         assert_eq!(bands("4,3,2"), Ok(Bands(vec![3, 2, 1])));
         assert!(bands("0").is_err() && bands("a").is_err() && bands("").is_err());
         let one = Scale { low: 0.0, high: 3000.0 };
-        assert_eq!(scale("0:3000"), Ok(ScaleArg::Fixed(vec![one])));
-        assert_eq!(scale("0:3000,-1:1.5"), Ok(ScaleArg::Fixed(vec![one, Scale { low: -1.0, high: 1.5 }])));
+        assert_eq!(scale("0:3000"), Ok(Levels::Fixed(vec![one])));
+        assert_eq!(scale("0:3000,-1:1.5"), Ok(Levels::Fixed(vec![one, Scale { low: -1.0, high: 1.5 }])));
         assert_eq!((speck("0.5"), speck("20px")), (Ok(Speck::Hectares(0.5)), Ok(Speck::Pixels(20))));
         assert!(speck("0").is_err() && speck("px").is_err() && speck("-1px").is_err());
-        assert_eq!(scale("p2:98"), Ok(ScaleArg::Percentiles(2.0, 98.0)));
+        assert_eq!(scale("p2:98"), Ok(Levels::Percentiles(2.0, 98.0)));
         for wrong in ["", "3", "5:2", "p2", "p2:101", "0:nan", "1:2:3"] {
             assert!(scale(wrong).is_err(), "{wrong}");
         }

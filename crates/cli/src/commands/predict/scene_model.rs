@@ -4,7 +4,6 @@ use std::path::Path;
 
 use hectare_data::class_map_file::read_class_map;
 use hectare_map::{MapSettings, OnnxModel, OnnxSettings, SceneCard, Segmenter, Turned};
-use hectare_net::{Mode, Shape, estimate_memory};
 
 use crate::args::PredictArgs;
 use crate::console;
@@ -79,22 +78,9 @@ impl SceneModel {
     /// Names the bytes (exit code 2).
     pub fn check_memory(&self, [h, w]: [usize; 2]) -> Result<(), Failure> {
         let Inner::Own(loaded) = &self.inner else { return Ok(()) };
-        let shape = Shape { c: loaded.card.spec.bands, h, w };
-        let needs = estimate_memory(&loaded.network, 1, shape, Mode::Predict).map_err(|error| {
-            Failure::input(format_args!("windows of {w} x {h} do not fit the network: {error}"))
-        })?;
-        let needed = needs.total - needs.parameters;
-        let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
-        if needed > available {
-            let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-            return Err(Failure::input(format_args!(
-                "windows of {w} x {h} pixels would need {:.1} GiB of memory and {:.1} GiB are available",
-                gib(needed),
-                gib(available)
-            ))
-            .help("take smaller ones (--tile 512)"));
-        }
-        Ok(())
+        let windows = format!("windows of {w} x {h}");
+        let (misfit, input) = (format!("{windows} do not fit the network"), format!("{windows} pixels"));
+        loaded.check_memory([h, w], &misfit, &input, "take smaller ones (--tile 512)")
     }
 
     /// The network, ready for windows; with `tta` it sees each in all its positions.

@@ -4,27 +4,23 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hectare_map::{
-    MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Resampled, Scale, Scene, SceneCard, sieve,
+    Levels, MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Resampled, Scale, Scene, SceneCard,
+    sieve,
 };
 
 use super::resampling;
-use super::scene_args::{ScaleArg, Speck};
+use super::scene_args::Speck;
 use super::scene_model::SceneModel;
 use crate::args::PredictArgs;
 use crate::commands::area;
 use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Counter;
-use crate::{console, output};
+use crate::{console, output, scene_files};
 
 /// A scene and the map to be made of it.
 pub struct Job {
     scene: PathBuf,
     out: PathBuf,
-}
-
-fn ends_in_tif(path: &Path) -> bool {
-    let ending = path.extension().and_then(|e| e.to_str()).unwrap_or("");
-    ["tif", "tiff"].iter().any(|known| ending.eq_ignore_ascii_case(known))
 }
 
 /// The scenes that the inputs name; nothing where they are pictures, to be made masks of.
@@ -38,28 +34,20 @@ pub fn jobs(args: &PredictArgs) -> Result<Option<Vec<Job>>, Failure> {
     let mut pictures = Vec::new();
     for input in &args.inputs {
         if input.is_dir() {
-            let entries = fs::read_dir(input).map_err(|error| unreadable(input, &error))?;
-            let mut found: Vec<PathBuf> = entries
-                .filter_map(|entry| Some(entry.ok()?.path()))
-                .filter(|path| ends_in_tif(path))
-                .collect();
-            found.sort();
+            let mut found = scene_files::in_folder(input).map_err(|error| unreadable(input, &error))?;
             if found.is_empty() {
                 pictures.push(input.clone());
             }
             scenes.append(&mut found);
-        } else if input.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt")) {
-            let text = fs::read_to_string(input).map_err(|error| unreadable(input, &error))?;
-            let folder = output::parent(input);
-            let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-            scenes.extend(lines.map(|line| folder.join(line)));
-        } else if ends_in_tif(input) {
+        } else if scene_files::is_list(input) {
+            scenes.extend(scene_files::in_list(input).map_err(|error| unreadable(input, &error))?);
+        } else if scene_files::is_scene(input) {
             scenes.push(input.clone());
         } else {
             pictures.push(input.clone());
         }
     }
-    let to_file = ends_in_tif(&args.out) && !args.out.is_dir();
+    let to_file = scene_files::is_scene(&args.out) && !args.out.is_dir();
     if to_file && scenes.len() + pictures.len() > 1 {
         return Err(Failure::input(format_args!(
             "{} inputs make as many maps, and {} is one file",
@@ -233,8 +221,8 @@ fn recipe(card: &SceneCard, scene: &mut Scene, args: &PredictArgs) -> Result<Rec
     let bands = args.scene.bands.as_ref().map(|bands| &bands.0[..]);
     match &args.scene.scale {
         None => Recipe::new(card, scene.info(), bands, None),
-        Some(ScaleArg::Fixed(scales)) => Recipe::new(card, scene.info(), bands, Some(scales)),
-        Some(ScaleArg::Percentiles(low, high)) => {
+        Some(Levels::Fixed(scales)) => Recipe::new(card, scene.info(), bands, Some(scales)),
+        Some(Levels::Percentiles(low, high)) => {
             let any = [Scale { low: 0.0, high: 1.0 }];
             let wanted = Recipe::new(card, scene.info(), bands, Some(&any))?.bands;
             scene.select(&wanted)?;

@@ -1,0 +1,36 @@
+//! Files of scenes: by their name, in a folder, or in a list.
+
+use std::path::{Path, PathBuf};
+use std::{fs, io};
+
+/// Whether a path is one of a TIFF file.
+pub fn is_scene(path: &Path) -> bool {
+    path.extension().is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"))
+}
+
+/// Whether a path is one of a list of scenes.
+pub fn is_list(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("txt"))
+}
+
+/// The scenes of a folder, sorted.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn in_folder(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let entries = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut scenes: Vec<PathBuf> = entries.filter(|path| is_scene(path)).collect();
+    scenes.sort();
+    Ok(scenes)
+}
+
+/// The scenes of a list, one path a line, relative to it; lines that begin with # are not meant.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn in_list(list: &Path) -> io::Result<Vec<PathBuf>> {
+    let text = fs::read_to_string(list)?;
+    let folder = list.parent().unwrap_or(Path::new(""));
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(|line| folder.join(line)).collect())
+}
