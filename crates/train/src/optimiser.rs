@@ -27,6 +27,12 @@ pub fn lr_factor(config: &TrainConfig, name: &str) -> f64 {
     }
 }
 
+/// The largest factor in the trunk, whose first layers may be frozen.
+pub fn trunk_lr_factor(config: &TrainConfig, layout: &ParamLayout) -> f64 {
+    let trunk = layout.entries.iter().filter(|entry| in_trunk(&entry.name));
+    trunk.map(|entry| lr_factor(config, &entry.name)).fold(0.0, f64::max)
+}
+
 /// Refuses patterns that fit no parameter, and settings under which nothing is trained.
 ///
 /// # Errors
@@ -244,6 +250,7 @@ mod tests {
             assert_eq!(lr_factor(&config, name), factor, "{name}");
         }
         let layout = layout(ModelKind::Fcn8s);
+        assert_eq!(trunk_lr_factor(&config, &layout), 0.5);
         check_patterns(&config, &layout).unwrap();
         config.freeze.push("fc.0".into());
         assert!(check_patterns(&config, &layout).unwrap_err().to_string().contains("--freeze fc.0"));

@@ -17,7 +17,7 @@ use crate::config::TrainConfig;
 use crate::error::TrainError;
 use crate::events::{Event, Observer};
 use crate::files;
-use crate::optimiser::{Optimiser, lr_factor};
+use crate::optimiser::{Optimiser, lr_factor, trunk_lr_factor};
 use crate::picks::Picks;
 use crate::predict::Recipe;
 use crate::record::{EpochRecord, MetricsLog, Validation};
@@ -254,7 +254,7 @@ impl<'a> Run<'a> {
             epoch,
             step: self.step,
             lr,
-            lr_trunk: lr * lr_factor(&self.config, "features.0.weight"),
+            lr_trunk: lr * trunk_lr_factor(&self.config, &self.params.layout),
             train_loss: if trained.loss_weight == 0.0 { 0.0 } else { trained.loss_sum / trained.loss_weight },
             validation: figures(raw.map(|on| &on.val)),
             holdout: figures(raw.and_then(|on| on.holdout.as_ref())),
