@@ -13,7 +13,7 @@ pub(super) use weights::{pack, packed_len};
 use std::ops::Range;
 
 use super::shape::Conv2dShape;
-use super::tiles::{Pass, Tiling};
+use super::tiles::{Pass, Tiling, store_maximum};
 use crate::Isa;
 use crate::amx::{self, DEPTH, STEP, Tiles};
 use crate::scratch::with_scratch;
@@ -173,6 +173,16 @@ impl Work {
         self.steps().div_ceil(self.steps().div_ceil(STEPS))
     }
 
+    /// Where a step begins, its channels and its tap (all taps of some channels follow one another), from an output's
+    /// first pixel on.
+    #[inline(always)]
+    fn offset(&self, step: usize) -> usize {
+        let taps = self.kernel[0] * self.kernel[1];
+        let (block, tap) = (step / taps, step % taps);
+        let (r, q) = (tap / self.kernel[1], tap % self.kernel[1]);
+        (r * self.width + q) * self.pixel + block * DEPTH
+    }
+
     /// Numbers of the copy, of sums and of a block before pooling.
     fn parts(&self) -> [usize; 3] {
         let copy = self.images * self.pixels() * self.pixel / 2;
@@ -254,17 +264,6 @@ impl SimdOp for Task<'_> {
                 }
             }
         }
-    }
-}
-
-impl Work {
-    /// Where a step begins, its channels and its tap (all taps of some channels follow one another), from an output's first pixel on.
-    #[inline(always)]
-    fn offset(&self, step: usize) -> usize {
-        let taps = self.kernel[0] * self.kernel[1];
-        let (block, tap) = (step / taps, step % taps);
-        let (r, q) = (tap / self.kernel[1], tap % self.kernel[1]);
-        (r * self.width + q) * self.pixel + block * DEPTH
     }
 }
 
@@ -356,7 +355,6 @@ fn pool<S: Simd>(
 ) {
     let p = &work.p;
     let (out_h, out_w) = (p.out_h / 2, p.out_w / 2);
-    let place: [S::V; 4] = std::array::from_fn(|i| simd.splat(i as f32));
     for (row, y) in (rows.start / 2..out_h.min(rows.end / 2)).enumerate() {
         for x in 0..out_w {
             for lane in (0..amx::SIDE).step_by(S::LANES) {
@@ -366,18 +364,8 @@ fn pool<S: Simd>(
                     let pixel = |i: usize, j: usize| {
                         simd.load(full.as_ptr().add(((2 * row + i) * p.out_w + 2 * x + j) * amx::SIDE + lane))
                     };
-                    // As `pool::max_pool2d` compares them: first the pixels of each row, then the rows.
-                    let (a, place_a) = simd.larger(pixel(0, 0), place[0], pixel(0, 1), place[1]);
-                    let (b, place_b) = simd.larger(pixel(1, 0), place[2], pixel(1, 1), place[3]);
-                    let (best, places) = simd.larger(a, place_a, b, place_b);
-                    simd.store(io.y.as_mut_ptr().add(at), best);
-                    if let Some(argmax) = &io.argmax {
-                        let mut numbers = [0.0f32; 16];
-                        simd.store(numbers.as_mut_ptr(), places);
-                        for (to, from) in argmax.slice(at..at + S::LANES).iter_mut().zip(numbers) {
-                            *to = from as u8;
-                        }
-                    }
+                    let window = [[pixel(0, 0), pixel(0, 1)], [pixel(1, 0), pixel(1, 1)]];
+                    store_maximum(simd, window, &io.y, io.argmax.as_ref(), at);
                 }
             }
         }

@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use super::shape::Conv2dShape;
+use crate::simd::Simd;
+use crate::threads::SharedMut;
 
 /// The most channels that the pixels of a tile are looked up for.
 pub(super) const MOST: usize = 1024;
@@ -85,6 +87,36 @@ impl Tiling {
             }
         }
         pixels
+    }
+}
+
+/// Writes the maximum of a 2x2 window of LANES channels to `y` from `at` on, and its place, as
+/// [`crate::pool::max_pool2d`] compares and counts them: first the pixels of each row, then the rows.
+///
+/// # Safety
+/// `y` must have LANES numbers from `at` on, and no other thread may use them or those of `argmax`.
+#[inline(always)]
+pub(super) unsafe fn store_maximum<S: Simd>(
+    simd: S,
+    [top, bottom]: [[S::V; 2]; 2],
+    y: &SharedMut<f32>,
+    argmax: Option<&SharedMut<u8>>,
+    at: usize,
+) {
+    let place: [S::V; 4] = std::array::from_fn(|i| simd.splat(i as f32));
+    let (a, place_a) = simd.larger(top[0], place[0], top[1], place[1]);
+    let (b, place_b) = simd.larger(bottom[0], place[2], bottom[1], place[3]);
+    let (best, places) = simd.larger(a, place_a, b, place_b);
+    // SAFETY: what the caller promises.
+    unsafe {
+        simd.store(y.as_mut_ptr().add(at), best);
+        if let Some(argmax) = argmax {
+            let mut numbers = [0.0f32; 16];
+            simd.store(numbers.as_mut_ptr(), places);
+            for (to, from) in argmax.slice(at..at + S::LANES).iter_mut().zip(numbers) {
+                *to = from as u8;
+            }
+        }
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) use pack::pack;
 
 use super::direct::PanelWidth;
 use super::shape::Conv2dShape;
-use super::tiles::{MOST, Pass, Tiling, odd_lines};
+use super::tiles::{MOST, Pass, Tiling, odd_lines, store_maximum};
 use crate::Isa;
 use crate::gemm::{KC, TileArgs, panel_width, row_stride, tile_with_stride};
 use crate::scratch::with_scratch;
@@ -431,29 +431,15 @@ impl Step<'_> {
     fn pool<S: Simd>(&self, simd: S, out: [[S::V; 4]; 4], (image, y, x): (usize, usize, usize), k: usize) {
         let p = &self.work.p;
         let (out_h, out_w) = (p.out_h / 2, p.out_w / 2);
-        let place: [S::V; 4] = std::array::from_fn(|i| simd.splat(i as f32));
         for (i, j) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
             let (row, column) = (y / 2 + i, x / 2 + j);
             if row >= out_h || column >= out_w {
                 continue;
             }
-            // As `pool::max_pool2d` compares them: first the pixels of each row, then the rows.
-            let [top, bottom] = [2 * i, 2 * i + 1].map(|i| [out[i][2 * j], out[i][2 * j + 1]]);
-            let (a, place_a) = simd.larger(top[0], place[0], top[1], place[1]);
-            let (b, place_b) = simd.larger(bottom[0], place[2], bottom[1], place[3]);
-            let (best, places) = simd.larger(a, place_a, b, place_b);
+            let window = [2 * i, 2 * i + 1].map(|i| [out[i][2 * j], out[i][2 * j + 1]]);
             let at = ((image * out_h + row) * out_w + column) * p.k + k;
             // SAFETY: no other task writes this window and these channels, of which there are LANES.
-            unsafe {
-                simd.store(self.io.y.as_mut_ptr().add(at), best);
-                if let Some(argmax) = &self.io.argmax {
-                    let mut numbers = [0.0f32; 16];
-                    simd.store(numbers.as_mut_ptr(), places);
-                    for (to, from) in argmax.slice(at..at + S::LANES).iter_mut().zip(numbers) {
-                        *to = from as u8;
-                    }
-                }
-            }
+            unsafe { store_maximum(simd, window, &self.io.y, self.io.argmax.as_ref(), at) }
         }
     }
 }

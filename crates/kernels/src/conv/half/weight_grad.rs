@@ -37,7 +37,6 @@ struct Map {
 
 impl Map {
     fn new(s: &Conv2dShape) -> Map {
-        // Images of one pixel at a time would leave the steps empty.
         let width = s.out_w() + s.kernel[1] - 1;
         let outputs = (s.out_h() * width).next_multiple_of(DEPTH);
         let inputs = (outputs + (s.kernel[0] - 1) * width + s.kernel[1] - 1).next_multiple_of(DEPTH);
@@ -52,7 +51,7 @@ impl Map {
     }
 }
 
-/// Pixels are alike if the window is one of them.
+/// Pixels are alike if the window is one of them; images of one pixel at a time would leave the steps empty.
 fn flat(s: &Conv2dShape) -> Conv2dShape {
     match s.taps() == 1 && s.padding == [0, 0] {
         true => Conv2dShape { n: 1, h: 1, w: s.n * s.h * s.w, ..*s },
