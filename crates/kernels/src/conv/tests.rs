@@ -53,20 +53,38 @@ struct Results {
     dw: Vec<f32>,
 }
 
+struct Inputs {
+    x: Vec<f32>,
+    w: Vec<f32>,
+    dy: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+fn inputs(s: &Conv2dShape) -> Inputs {
+    Inputs {
+        x: random(s.input_len(), 1),
+        w: random(s.weight_len(), 2),
+        dy: random(s.output_len(), 3),
+        bias: random(s.k, 4),
+    }
+}
+
 fn compute(isa: Isa, s: Conv2dShape, relu: bool) -> Results {
+    compute_from(isa, s, relu, &inputs(&s))
+}
+
+fn compute_from(isa: Isa, s: Conv2dShape, relu: bool, Inputs { x, w, dy, bias }: &Inputs) -> Results {
     let conv = Conv2d::new(isa, s);
-    let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
-    let bias = random(s.k, 4);
     let mut packed = vec![f32::NAN; conv.packed_forward_len()];
-    let weights = conv.pack_forward(&w, &mut packed);
+    let weights = conv.pack_forward(w, &mut packed);
     let mut y = vec![f32::NAN; s.output_len()];
-    conv.forward(&x, weights, Some(&bias), relu, &mut y);
+    conv.forward(x, weights, Some(bias), relu, &mut y);
     let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
-    let weights = conv.pack_input_grad(&w, &mut packed);
+    let weights = conv.pack_input_grad(w, &mut packed);
     let mut dx = vec![f32::NAN; s.input_len()];
-    conv.input_grad(&dy, weights, &mut dx);
+    conv.input_grad(dy, weights, &mut dx);
     let mut dw = vec![f32::NAN; s.weight_len()];
-    conv.weight_grad(&x, &dy, &mut dw, false);
+    conv.weight_grad(x, dy, &mut dw, false);
     Results { y, dx, dw }
 }
 
@@ -81,8 +99,11 @@ fn forward_bound(isa: Isa, s: &Conv2dShape) -> f64 {
 }
 
 fn check(s: Conv2dShape) {
-    let (x, w, dy) = (random(s.input_len(), 1), random(s.weight_len(), 2), random(s.output_len(), 3));
-    let bias = random(s.k, 4);
+    check_on(&Isa::available(), s, &inputs(&s));
+}
+
+fn check_on(isas: &[Isa], s: Conv2dShape, given: &Inputs) {
+    let Inputs { x, w, dy, bias } = given;
     let mut y: Vec<f64> = (0..s.output_len()).map(|i| f64::from(bias[i % s.k])).collect();
     let (mut dx, mut dw) = (vec![0.0f64; s.input_len()], vec![0.0f64; s.weight_len()]);
     each_product(&s, |i, j, o| {
@@ -90,9 +111,9 @@ fn check(s: Conv2dShape) {
         dx[i] += w[j] as f64 * dy[o] as f64;
         dw[j] += x[i] as f64 * dy[o] as f64;
     });
-    for isa in Isa::available() {
+    for &isa in isas {
         for relu in [false, true] {
-            let got = compute(isa, s, relu);
+            let got = compute_from(isa, s, relu, given);
             let want: Vec<f64> = y.iter().map(|&v| if relu { v.max(0.0) } else { v }).collect();
             assert!(
                 error(&got.y, &want) < forward_bound(isa, &s),
@@ -103,7 +124,7 @@ fn check(s: Conv2dShape) {
             assert!(error(&got.dx, &dx) < 6e-6, "dx {} of {s:?}, {}", error(&got.dx, &dx), isa.name());
             assert!(error(&got.dw, &dw) < 6e-6, "dw {} of {s:?}, {}", error(&got.dw, &dw), isa.name());
             let mut twice = got.dw.clone();
-            Conv2d::new(isa, s).weight_grad(&x, &dy, &mut twice, true);
+            Conv2d::new(isa, s).weight_grad(x, dy, &mut twice, true);
             assert!(twice.iter().zip(&got.dw).all(|(a, b)| (a - 2.0 * b).abs() <= 1e-5 * b.abs().max(1.0)));
         }
     }
@@ -335,41 +356,13 @@ fn products_in_bf16_match_the_plain_loops_on_rounded_numbers() {
         shape(1, 6, 7, 32, 32, 3, 1, 5),
     ] {
         assert!(half::applies(isa, &s), "{s:?}");
-        let (x, w, dy) = (
-            rounded(random(s.input_len(), 1)),
-            rounded(random(s.weight_len(), 2)),
-            rounded(random(s.output_len(), 3)),
-        );
-        let bias = random(s.k, 4);
-        let mut y: Vec<f64> = (0..s.output_len()).map(|i| f64::from(bias[i % s.k])).collect();
-        let (mut dx, mut dw) = (vec![0.0f64; s.input_len()], vec![0.0f64; s.weight_len()]);
-        each_product(&s, |i, j, o| {
-            y[o] += x[i] as f64 * w[j] as f64;
-            dx[i] += w[j] as f64 * dy[o] as f64;
-            dw[j] += x[i] as f64 * dy[o] as f64;
-        });
-        let conv = Conv2d::new(isa, s);
+        let Inputs { x, w, dy, bias } = inputs(&s);
+        let given = Inputs { x: rounded(x), w: rounded(w), dy: rounded(dy), bias };
+        check_on(&[isa], s, &given);
+        // What is not rounded beforehand: an element's error is up to 2^-8 of it.
         for relu in [false, true] {
-            let got = compute(isa, s, relu);
-            let want: Vec<f64> = y.iter().map(|&v| if relu { v.max(0.0) } else { v }).collect();
-            // What is not rounded beforehand: an element's error is up to 2^-8 of it.
-            assert!(error(&got.y, &want) < 5e-3, "{s:?}");
-            let mut packed = vec![f32::NAN; conv.packed_forward_len()];
-            let weights = conv.pack_forward(&w, &mut packed);
-            let mut result = vec![f32::NAN; s.output_len()];
-            conv.forward(&x, weights, Some(&bias), relu, &mut result);
-            assert!(error(&result, &want) < 2.5e-6, "forward {} of {s:?}", error(&result, &want));
+            let want: Vec<f64> = compute_from(isa, s, relu, &given).y.iter().map(|&v| f64::from(v)).collect();
+            assert!(error(&compute(isa, s, relu).y, &want) < 5e-3, "{s:?}");
         }
-        let mut packed = vec![f32::NAN; conv.packed_input_grad_len()];
-        let weights = conv.pack_input_grad(&w, &mut packed);
-        let mut result = vec![f32::NAN; s.input_len()];
-        conv.input_grad(&dy, weights, &mut result);
-        assert!(error(&result, &dx) < 6e-6, "dx {} of {s:?}", error(&result, &dx));
-        let mut result = vec![f32::NAN; s.weight_len()];
-        conv.weight_grad(&x, &dy, &mut result, false);
-        assert!(error(&result, &dw) < 6e-6, "dw {} of {s:?}", error(&result, &dw));
-        let mut twice = result.clone();
-        conv.weight_grad(&x, &dy, &mut twice, true);
-        assert!(twice.iter().zip(&result).all(|(a, b)| (a - 2.0 * b).abs() <= 1e-5 * b.abs().max(1.0)));
     }
 }
