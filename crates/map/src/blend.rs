@@ -4,7 +4,7 @@
 use hectare_kernels::threads;
 
 use crate::layer::{put_number, take_number};
-use crate::{Grid, MapError, Window};
+use crate::{Axis, Grid, MapError, Window};
 
 /// Blends the probabilities of a row of windows after the other.
 #[derive(Debug)]
@@ -72,6 +72,17 @@ impl Blend {
         let (columns, rows) = (across.owned(column), down.owned(row));
         let (x, y) = (columns.start - across.start(column), rows.start - down.start(row));
         Window { x, y, width: columns.len(), height: rows.len() }
+    }
+
+    /// The pixels of [`Blend::part`] that no other window contributes to, counted from the part's upper left corner.
+    pub fn alone(&self, column: usize, row: usize) -> Window {
+        let alone = |axis: &Axis, i: usize| {
+            let owned = axis.owned(i);
+            let first = owned.start + if i > 0 { axis.shared() } else { 0 };
+            first - owned.start..axis.finished(i).end.max(first) - owned.start
+        };
+        let (columns, rows) = (alone(&self.grid.across, column), alone(&self.grid.down, row));
+        Window { x: columns.start, y: rows.start, width: columns.len(), height: rows.len() }
     }
 
     /// Adds what window (`column`, `row`) says of its [`Blend::part`]: rows x columns x K probabilities, or nothing where the
@@ -186,6 +197,7 @@ mod tests {
             let mut expected = vec![0.0f64; width * height * k];
             let mut got = vec![f32::NAN; width * height * k];
             let mut blend = Blend::new(grid.clone(), width, k).unwrap();
+            let (mut windows, mut alone_in) = (vec![Vec::new(); width * height], vec![None; width * height]);
             for row in 0..down.count() {
                 for column in 0..across.count() {
                     let index = row * across.count() + column;
@@ -198,13 +210,19 @@ mod tests {
                             }
                         }
                     }
-                    let part = blend.part(column, row);
+                    let (part, alone) = (blend.part(column, row), blend.alone(column, row));
                     let mut said = Vec::new();
                     for y in part.y..part.y + part.height {
                         for x in part.x..part.x + part.width {
                             let at = (across.start(column) + x, down.start(row) + y);
                             said.extend((0..k).map(|class| value(index, at.0, at.1, class)));
+                            windows[at.1 * width + at.0].push(index);
                         }
+                    }
+                    for y in 0..alone.height {
+                        let to = (down.owned(row).start + alone.y + y) * width;
+                        let to = to + across.owned(column).start + alone.x;
+                        alone_in[to..to + alone.width].fill(Some(index));
                     }
                     let done = blend.add(column, row, &mut said, true);
                     for y in 0..done.window.height {
@@ -218,6 +236,9 @@ mod tests {
                 blend.save(&mut state);
                 blend = Blend::new(grid.clone(), width, k).unwrap();
                 blend.restore(&mut &state[..]).unwrap();
+            }
+            for (windows, alone) in windows.iter().zip(alone_in) {
+                assert_eq!((windows.len() == 1).then(|| windows[0]), alone, "{tile} {overlap}");
             }
             for (got, expected) in got.iter().zip(&expected) {
                 assert!((f64::from(*got) - expected).abs() < 1e-3, "{tile} {overlap}: {got} {expected}");

@@ -7,6 +7,7 @@
 //! The crate knows nothing of training and of the command line.
 
 mod accuracy;
+mod answer;
 mod area;
 mod blend;
 mod crs;
@@ -40,6 +41,7 @@ mod vector;
 mod zones;
 
 pub use accuracy::{AreaEstimates, ClassEstimate, Estimate, estimate};
+pub use answer::{Answer, Wanted};
 pub use area::{AreaTable, ClassArea, measure};
 pub use blend::{Blend, Finished};
 pub use crs::{Crs, CrsKind, Transform};

@@ -10,12 +10,15 @@ use std::time::Duration;
 use hectare_kernels::threads;
 use hectare_net::ClassMap;
 
+use crate::answer::choose;
 use crate::grid::{ALIGN, DEAD};
 use crate::layer::{put_number, take_number};
 use crate::map_file::{aux_xml, class_fields, side_path};
 use crate::qml::qml;
 use crate::tiff::{Field, tag};
-use crate::{Blend, Grid, Layer, LayerKind, MapError, NODATA, Patch, Recipe, Scene, Segmenter, Window};
+use crate::{
+    Answer, Blend, Grid, Layer, LayerKind, MapError, NODATA, Patch, Recipe, Scene, Segmenter, Wanted, Window,
+};
 
 /// Begins the file of a state.
 const MAGIC: &[u8; 8] = b"hectmap1";
@@ -206,7 +209,7 @@ impl Mapper<'_> {
         let scene = self.scene;
         scene.select(&self.recipe.bands)?;
         let (sender, receiver) = sync_channel::<Result<Patch, MapError>>(1);
-        let (give_back, spare) = std::sync::mpsc::channel::<Patch>();
+        let (give_back, given_back) = std::sync::mpsc::channel::<Patch>();
         let settings = self.settings;
         let given: Vec<bool> = self.classes.classes.iter().map(|class| !class.ignored).collect();
         let result = std::thread::scope(|scope| {
@@ -214,7 +217,7 @@ impl Mapper<'_> {
             scope.spawn(move || {
                 for index in state.rows * columns..total {
                     let window = reader_grid.window(index % columns, index / columns);
-                    let mut patch = spare.try_recv().unwrap_or_default();
+                    let mut patch = given_back.try_recv().unwrap_or_default();
                     let read = scene.read(window, &mut patch).map(|()| patch);
                     let failed = read.is_err();
                     if sender.send(read).is_err() || failed {
@@ -224,7 +227,7 @@ impl Mapper<'_> {
             });
             let mut input = Vec::new();
             let mut before: Option<Answered> = None;
-            let mut spare_said = Vec::new();
+            let mut spare = Answer::default();
             let mut saved = std::time::Instant::now();
             for row in state.rows..grid.down.count() {
                 for column in 0..columns {
@@ -236,12 +239,17 @@ impl Mapper<'_> {
                     if has_data {
                         self.recipe.normalise(&patch, window.width, size, &mut input);
                     }
-                    let part = blend.part(column, row);
-                    let mut said = std::mem::take(&mut spare_said);
+                    let wanted = Wanted {
+                        part: blend.part(column, row),
+                        alone: blend.alone(column, row),
+                        given: &given,
+                        everywhere: settings.probabilities || settings.confidence,
+                    };
+                    let mut answer = std::mem::take(&mut spare);
                     // Beside the network the window before is blended and written, so that no core waits for either.
-                    let (answer, written) = threads::join(
+                    let (answered, written) = threads::join(
                         || match has_data {
-                            true => segmenter.probabilities_within(size[0], size[1], &input, part, &mut said),
+                            true => segmenter.answer(size[0], size[1], &input, &wanted, &mut answer),
                             false => Ok(()),
                         },
                         || match before.take() {
@@ -251,9 +259,9 @@ impl Mapper<'_> {
                     );
                     if let Some(written) = written? {
                         let _ = give_back.send(written.patch);
-                        spare_said = written.said;
+                        spare = written.answer;
                     }
-                    answer?;
+                    answered?;
                     if has_data {
                         any_data = true;
                         mapped.windows += 1;
@@ -261,7 +269,7 @@ impl Mapper<'_> {
                     } else {
                         mapped.empty_windows += 1;
                     }
-                    before = Some(Answered { column, row, window, patch, said, has_data });
+                    before = Some(Answered { column, row, window, patch, answer, has_data });
                     progress(row * columns + column + 1, total);
                 }
                 let last = row + 1 == grid.down.count();
@@ -372,8 +380,8 @@ struct Answered {
     /// The part of the scene that was read.
     window: Window,
     patch: Patch,
-    /// Probabilities of the pixels that the window contributes to.
-    said: Vec<f32>,
+    /// What the network says of the pixels that the window contributes to.
+    answer: Answer,
     has_data: bool,
 }
 
@@ -386,17 +394,23 @@ impl Answered {
         settings: &MapSettings,
         given: &[bool],
     ) -> Result<Answered, MapError> {
-        let done = blend.add(self.column, self.row, &mut self.said, self.has_data);
-        emit(layers, settings, &done, &self.patch, self.window, given)?;
+        let alone = match self.has_data {
+            true => blend.alone(self.column, self.row),
+            false => Window { x: 0, y: 0, width: 0, height: 0 },
+        };
+        let done = blend.add(self.column, self.row, &mut self.answer.probabilities, self.has_data);
+        emit(layers, settings, &done, (alone, &self.answer.ids), &self.patch, self.window, given)?;
         Ok(self)
     }
 }
 
-/// Writes finished pixels into all layers; `given` says of each class whether pixels may become it.
+/// Writes finished pixels into all layers; the classes of a rectangle of them are known, the others are chosen; `given`
+/// says of each class whether pixels may become it.
 fn emit(
     layers: &mut Layers,
     settings: &MapSettings,
     done: &crate::blend::Finished<'_>,
+    (known, known_ids): (Window, &[u8]),
     patch: &Patch,
     read: Window,
     given: &[bool],
@@ -408,7 +422,15 @@ fn emit(
     let mut ids = vec![NODATA; at.width * at.height];
     let mut sure = vec![NODATA; if settings.confidence { ids.len() } else { 0 }];
     threads::parallel_chunks_mut(&mut ids, at.width.max(1), |y, row| {
-        choose(done.row(y), given, row);
+        let values = done.row(y);
+        if (known.y..known.y + known.height).contains(&y) {
+            let (left, right) = (known.x, known.x + known.width);
+            choose(&values[..left * k], given, &mut row[..left]);
+            row[left..right].copy_from_slice(&known_ids[(y - known.y) * known.width..][..known.width]);
+            choose(&values[right * k..], given, &mut row[right..]);
+        } else {
+            choose(values, given, row);
+        }
         for (id, valid) in row.iter_mut().zip(valid(y)) {
             *id = if *valid { *id } else { NODATA };
         }
@@ -446,43 +468,6 @@ fn emit(
         }
     }
     Ok(())
-}
-
-/// The most probable class of each pixel, of equals the first, among those that are `given`; 0 where none is.
-fn choose(values: &[f32], given: &[bool], ids: &mut [u8]) {
-    /// With the number of classes known, no pixel needs a loop.
-    fn of<const K: usize>(values: &[f32], given: &[bool], ids: &mut [u8]) {
-        let given: &[bool; K] = given.try_into().expect("as many classes");
-        let first = given.iter().position(|given| *given).unwrap_or(0);
-        for (values, id) in values.as_chunks::<K>().0.iter().zip(ids) {
-            let (mut best, mut most) = (first as u8, values[first]);
-            for class in 0..K {
-                let more = given[class] & (values[class] > most);
-                best = if more { class as u8 } else { best };
-                most = if more { values[class] } else { most };
-            }
-            *id = best;
-        }
-    }
-    match given.len() {
-        2 => of::<2>(values, given, ids),
-        3 => of::<3>(values, given, ids),
-        4 => of::<4>(values, given, ids),
-        5 => of::<5>(values, given, ids),
-        6 => of::<6>(values, given, ids),
-        7 => of::<7>(values, given, ids),
-        8 => of::<8>(values, given, ids),
-        k => {
-            let first = given.iter().position(|given| *given).unwrap_or(0);
-            for (values, id) in values.chunks_exact(k).zip(ids) {
-                let mut best = first;
-                for class in (0..k).filter(|class| given[*class]) {
-                    best = if values[class] > values[best] { class } else { best };
-                }
-                *id = best as u8;
-            }
-        }
-    }
 }
 
 /// Puts the files together, each whole or not at all; the map itself comes last.

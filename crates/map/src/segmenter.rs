@@ -4,8 +4,9 @@ use hectare_data::Resampler;
 use hectare_kernels::{Isa, loss::softmax, threads};
 use hectare_net::{Network, Params, Predictor};
 
+use crate::answer::choose;
 use crate::turn::Turn;
-use crate::{ALIGN, MapError, Window};
+use crate::{ALIGN, Answer, MapError, Wanted, Window};
 
 /// Gives the class probabilities of pixels.
 pub trait Segmenter: Send {
@@ -28,25 +29,32 @@ pub trait Segmenter: Send {
         out: &mut Vec<f32>,
     ) -> Result<(), MapError>;
 
-    /// As [`Segmenter::probabilities`], of the pixels of `part` alone, a rectangle of the window.
+    /// What a map needs of a window, which is as in [`Segmenter::probabilities`].
     ///
     /// # Errors
     /// As [`Segmenter::probabilities`].
-    fn probabilities_within(
+    fn answer(
         &mut self,
         h: usize,
         w: usize,
         input: &[f32],
-        part: Window,
-        out: &mut Vec<f32>,
+        wanted: &Wanted<'_>,
+        out: &mut Answer,
     ) -> Result<(), MapError> {
-        self.probabilities(h, w, input, out)?;
+        let Wanted { part, alone, given, .. } = wanted;
+        let Answer { probabilities, ids } = out;
+        self.probabilities(h, w, input, probabilities)?;
         let (k, length) = (self.classes(), part.width * self.classes());
         for row in 0..part.height {
             let from = ((part.y + row) * w + part.x) * k;
-            out.copy_within(from..from + length, row * length);
+            probabilities.copy_within(from..from + length, row * length);
         }
-        out.truncate(part.height * length);
+        probabilities.truncate(part.height * length);
+        ids.resize(alone.width * alone.height, 0);
+        threads::parallel_chunks_mut(ids, alone.width.max(1), |row, ids| {
+            let from = (alone.y + row) * length + alone.x * k;
+            choose(&probabilities[from..from + alone.width * k], given, ids);
+        });
         Ok(())
     }
 }
@@ -93,25 +101,43 @@ impl Segmenter for NetworkSegmenter {
         input: &[f32],
         out: &mut Vec<f32>,
     ) -> Result<(), MapError> {
-        self.probabilities_within(h, w, input, Window { x: 0, y: 0, width: w, height: h }, out)
+        let part = Window { x: 0, y: 0, width: w, height: h };
+        let alone = Window { width: 0, height: 0, ..part };
+        let mut answer = Answer { probabilities: std::mem::take(out), ids: Vec::new() };
+        let wanted = Wanted { part, alone, given: &[], everywhere: true };
+        let answered = self.answer(h, w, input, &wanted, &mut answer);
+        *out = answer.probabilities;
+        answered
     }
 
-    fn probabilities_within(
+    fn answer(
         &mut self,
         h: usize,
         w: usize,
         input: &[f32],
-        part: Window,
-        out: &mut Vec<f32>,
+        wanted: &Wanted<'_>,
+        out: &mut Answer,
     ) -> Result<(), MapError> {
         let logits =
             self.predictor.run(1, h, w, input).map_err(|error| MapError::Mismatch(error.to_string()))?;
+        let Wanted { part, alone, given, everywhere } = wanted;
         let (isa, k, length) = (self.isa, self.classes, part.width * self.classes);
-        // Every number is written below.
-        out.resize(part.height * length, 0.0);
-        threads::parallel_chunks_mut(out, length.max(1), |row, out| {
-            let from = ((part.y + row) * w + part.x) * k;
-            softmax(isa, &logits.data[from..from + length], k, out);
+        let at = |x: usize, y: usize| ((part.y + y) * w + part.x + x) * k;
+        // Numbers that stay as they were are not read.
+        out.probabilities.resize(part.height * length, 0.0);
+        threads::parallel_chunks_mut(&mut out.probabilities, length.max(1), |y, row| {
+            let logits = &logits.data[at(0, y)..][..length];
+            if *everywhere || !(alone.y..alone.y + alone.height).contains(&y) {
+                return softmax(isa, logits, k, row);
+            }
+            for columns in [0..alone.x * k, (alone.x + alone.width) * k..length] {
+                softmax(isa, &logits[columns.clone()], k, &mut row[columns]);
+            }
+        });
+        // The largest number's class is the most probable one.
+        out.ids.resize(alone.width * alone.height, 0);
+        threads::parallel_chunks_mut(&mut out.ids, alone.width.max(1), |y, ids| {
+            choose(&logits.data[at(alone.x, alone.y + y)..][..alone.width * k], given, ids);
         });
         Ok(())
     }
@@ -259,14 +285,30 @@ mod tests {
         let (h, w, k) = (64, 96, 7);
         let input: Vec<f32> = (0..h * w * 3).map(|i| (i * 31 % 97) as f32 / 50.0 - 1.0).collect();
         let part = Window { x: 5, y: 3, width: 67, height: 40 };
+        let alone = Window { x: 7, y: 4, width: 33, height: 30 };
+        let given = [true, false, true, true, true, true, false];
         let check = |segmenter: &mut dyn Segmenter| {
-            let (mut whole, mut got) = (Vec::new(), vec![9.0; 3]);
+            let mut whole = Vec::new();
             segmenter.probabilities(h, w, &input, &mut whole).unwrap();
-            segmenter.probabilities_within(h, w, &input, part, &mut got).unwrap();
-            let expected: Vec<f32> = (part.y..part.y + part.height)
-                .flat_map(|y| whole[(y * w + part.x) * k..][..part.width * k].to_vec())
-                .collect();
-            assert!(got == expected);
+            let at = |x: usize, y: usize| &whole[((part.y + y) * w + part.x + x) * k..][..k];
+            for everywhere in [true, false] {
+                let wanted = Wanted { part, alone, given: &given, everywhere };
+                let mut answer = Answer { probabilities: vec![9.0; 3], ids: vec![9; 2] };
+                segmenter.answer(h, w, &input, &wanted, &mut answer).unwrap();
+                assert_eq!(answer.probabilities.len(), part.width * part.height * k);
+                for (i, got) in answer.probabilities.chunks_exact(k).enumerate() {
+                    let (x, y) = (i % part.width, i / part.width);
+                    let inside = (alone.x..alone.x + alone.width).contains(&x)
+                        && (alone.y..alone.y + alone.height).contains(&y);
+                    assert!((inside && !everywhere) || got == at(x, y), "{x} {y}");
+                }
+                let mut expected = vec![9; alone.width * alone.height];
+                for (i, id) in expected.iter_mut().enumerate() {
+                    let (x, y) = (alone.x + i % alone.width, alone.y + i / alone.width);
+                    choose(at(x, y), &given, std::slice::from_mut(id));
+                }
+                assert!(answer.ids == expected && expected.iter().any(|id| *id != expected[0]));
+            }
         };
         let mut turned = Turned(own);
         check(&mut turned);

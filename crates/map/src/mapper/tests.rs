@@ -260,29 +260,3 @@ fn windows_of_another_resolution_fit_the_network() {
         assert!(grid.count() > 1 && settings.tile.is_multiple_of(32), "{factor}");
     }
 }
-
-#[test]
-fn the_most_probable_class_that_may_be_given() {
-    for k in 1..=10 {
-        let values: Vec<f32> = (0..k * 97)
-            .map(|i| match noise(i, k, 3) % 5 {
-                4 if i % 11 == 0 => f32::NAN,
-                level => f32::from(level),
-            })
-            .collect();
-        for step in 1..=3 {
-            let given: Vec<bool> = (0..k).map(|class| (class + 1) % (step + 1) != 0 || step == 3).collect();
-            let mut ids = vec![NODATA; 97];
-            choose(&values, &given, &mut ids);
-            for (values, id) in values.chunks_exact(k).zip(&ids) {
-                let mut best: Option<usize> = None;
-                for class in (0..k).filter(|class| given[*class]) {
-                    if best.is_none_or(|best| values[class] > values[best]) {
-                        best = Some(class);
-                    }
-                }
-                assert_eq!(usize::from(*id), best.unwrap_or(0), "{values:?} {given:?}");
-            }
-        }
-    }
-}
