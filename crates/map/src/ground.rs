@@ -213,10 +213,10 @@ impl Ground for SceneGround {
         let mut ids = labels.read(window, &self.classes).map_err(fail)?;
         let bands = self.bands.bands.len();
         let levels = match &self.scale {
-            None => patch.values.clone(),
+            None => patch.samples.iter().collect(),
             Some(scale) => {
-                let level = |(at, value): (usize, &f32)| scale[at % bands].level(*value);
-                patch.values.iter().enumerate().map(level).collect()
+                let level = |(at, value): (usize, f32)| scale[at % bands].level(value);
+                patch.samples.iter().enumerate().map(level).collect()
             }
         };
         ids.iter_mut().zip(&patch.valid).filter(|(_, valid)| !**valid).for_each(|(id, _)| *id = UNLABELLED);

@@ -2,7 +2,7 @@
 
 use hectare_kernels::threads;
 
-use crate::{MapError, Patch, SampleKind, Scene, SceneCard, SceneInfo, Window};
+use crate::{MapError, Patch, SampleKind, Samples, Scene, SceneCard, SceneInfo, Window};
 
 /// How samples become levels from 0 to 255, the scale that normalisations are given in.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,9 +88,9 @@ pub(crate) fn spread_samples(scene: &mut Scene) -> Result<Vec<Vec<f32>>, MapErro
         for x in starts(width) {
             let window = Window { x, y, width: BLOCK.min(width), height: BLOCK.min(height) };
             scene.read(window, &mut patch)?;
-            let pixels = patch.values.chunks_exact(bands).zip(&patch.valid);
-            for (values, _) in pixels.filter(|(_, valid)| **valid) {
-                values.iter().zip(&mut samples).for_each(|(value, samples)| samples.push(*value));
+            for (at, _) in patch.valid.iter().enumerate().filter(|(_, valid)| **valid) {
+                let values = (0..bands).map(|band| patch.samples.get(at * bands + band));
+                values.zip(&mut samples).for_each(|(value, samples)| samples.push(value));
             }
         }
     }
@@ -180,12 +180,14 @@ impl Recipe {
             };
             (value / 255.0 - self.mean[band]) / self.std[band]
         };
-        // Without a scale samples are bytes, and all answers fit a table.
-        let table: Option<Vec<[f32; 256]>> = self
-            .scale
-            .is_none()
-            .then(|| (0..c).map(|band| std::array::from_fn(|value| level(band, value as f32))).collect());
         let rows = patch.valid.len() / width.max(1);
+        // All answers for bytes fit a table.
+        let table: Vec<[f32; 256]> = match patch.samples {
+            Samples::Bytes(_) => {
+                (0..c).map(|band| std::array::from_fn(|value| level(band, value as f32))).collect()
+            }
+            Samples::Floats(_) => Vec::new(),
+        };
         threads::parallel_chunks_mut(out, (w * c).max(1), |y, row| {
             if y >= rows {
                 row.fill(0.0);
@@ -194,27 +196,29 @@ impl Recipe {
             let (row, padding) = row.split_at_mut(width * c);
             padding.fill(0.0);
             let valid = &patch.valid[y * width..][..width];
-            let values = &patch.values[y * width * c..][..width * c];
-            if let (Some([red, green, blue]), true) = (table.as_deref(), valid.iter().all(|valid| *valid)) {
-                let pixels = row.as_chunks_mut::<3>().0.iter_mut().zip(values.as_chunks::<3>().0);
-                for (to, from) in pixels {
-                    let [r, g, b] = from.map(|value| usize::from(value as u8));
-                    *to = [red[r], green[g], blue[b]];
-                }
-                return;
-            }
-            for ((to, from), valid) in row.chunks_exact_mut(c).zip(values.chunks_exact(c)).zip(valid) {
-                if !*valid {
-                    to.fill(0.0);
-                    continue;
-                }
-                match &table {
-                    Some(table) => {
-                        let bands = to.iter_mut().zip(from).zip(table);
-                        bands.for_each(|((to, from), table)| *to = table[usize::from(*from as u8)]);
+            let here = y * width * c..(y + 1) * width * c;
+            match (&patch.samples, &table[..]) {
+                (Samples::Bytes(bytes), [red, green, blue]) => {
+                    let pixels = row.as_chunks_mut::<3>().0.iter_mut().zip(bytes[here].as_chunks::<3>().0);
+                    for (to, [r, g, b]) in pixels {
+                        *to = [red[usize::from(*r)], green[usize::from(*g)], blue[usize::from(*b)]];
                     }
-                    None => to.iter_mut().enumerate().for_each(|(band, to)| *to = level(band, from[band])),
                 }
+                (Samples::Bytes(bytes), table) => {
+                    for (to, from) in row.chunks_exact_mut(c).zip(bytes[here].chunks_exact(c)) {
+                        let bands = to.iter_mut().zip(from).zip(table);
+                        bands.for_each(|((to, from), table)| *to = table[usize::from(*from)]);
+                    }
+                }
+                (Samples::Floats(floats), _) => {
+                    for (to, from) in row.chunks_exact_mut(c).zip(floats[here].chunks_exact(c)) {
+                        to.iter_mut().enumerate().for_each(|(band, to)| *to = level(band, from[band]));
+                    }
+                }
+            }
+            if !valid.iter().all(|valid| *valid) {
+                let pixels = row.chunks_exact_mut(c).zip(valid).filter(|(_, valid)| !**valid);
+                pixels.for_each(|(to, _)| to.fill(0.0));
             }
         });
     }

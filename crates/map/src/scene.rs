@@ -1,23 +1,14 @@
-//! Scenes: rasters of any size, read by windows into f32 bands with the pixels that hold data.
+//! Scenes: rasters of any size, read by windows with the pixels that hold data.
 
 use std::path::{Path, PathBuf};
 
 use hectare_data::{Image, read_image};
 
-use crate::tiff::{SampleKind, TiffHeader, TiffReader, tag};
-use crate::{GeoTags, MapError, Window};
+use crate::tiff::{SampleKind, Span, TiffHeader, TiffReader, tag};
+use crate::{GeoTags, MapError, Patch, Window};
 
 /// Decoded chunks that are kept, in bytes: a row of windows of a striped scene of 30,000 columns fits.
 pub(crate) const CACHE_BYTES: usize = 384 << 20;
-
-/// What a window of a scene holds.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Patch {
-    /// H x W x C samples as they are stored, unscaled.
-    pub values: Vec<f32>,
-    /// For each pixel, whether it holds data.
-    pub valid: Vec<bool>,
-}
 
 /// What is known of a scene without reading its pixels.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,85 +162,136 @@ impl Scene {
     pub fn read(&mut self, window: Window, patch: &mut Patch) -> Result<(), MapError> {
         let pixels = window.width * window.height;
         let count = self.bands.len();
-        // Every sample is written below.
-        patch.values.resize(pixels * count, 0.0);
-        patch.valid.clear();
-        patch.valid.resize(pixels, true);
+        let Patch { samples, valid } = patch;
+        valid.clear();
+        valid.resize(pixels, true);
         let (image, mask) = match &mut self.source {
             Source::Picture(picture) => {
+                let samples = samples.bytes_mut(pixels * count);
                 for y in 0..window.height {
                     let at = ((window.y + y) * picture.width + window.x) * 3;
                     let row = picture.pixels[at..at + window.width * 3].as_chunks::<3>().0;
-                    let to = &mut patch.values[y * window.width * count..][..window.width * count];
+                    let to = &mut samples[y * window.width * count..][..window.width * count];
                     for (to, from) in to.chunks_exact_mut(count).zip(row) {
-                        to.iter_mut().zip(&self.bands).for_each(|(to, band)| *to = f32::from(from[*band]));
+                        to.iter_mut().zip(&self.bands).for_each(|(to, band)| *to = from[*band]);
                     }
                 }
                 return Ok(());
             }
             Source::Tiff { image, mask } => (image, mask),
         };
-        let kind = self.info.kind;
-        let fill = self.info.nodata.unwrap_or(0.0);
+        let (kind, nodata) = (self.info.kind, self.info.nodata);
         let mut wanted = self.bands.clone();
         wanted.extend(self.info.alpha);
-        let wanted_count = wanted.len();
-        let nodata = self.info.nodata;
-        let mut is_nodata = vec![true; if nodata.is_some() { pixels } else { 0 }];
-        let Patch { values, valid } = patch;
-        let width = window.width;
-        let in_order = self.bands.iter().enumerate().all(|(at, band)| at == *band);
-        image.read(window, &wanted, |span| {
-            let start = span.y * width + span.x;
-            let alpha = span.band == count;
-            // All bands side by side, as in most pictures, are one row of numbers.
-            if let (SampleKind::U8, None, Some(bytes)) = (kind, nodata, span.bytes)
-                && in_order
-                && wanted_count == count
-                && span.stride == count
-            {
-                if span.band == 0 {
-                    let to = &mut values[start * count..][..span.count * count];
-                    to.iter_mut().zip(bytes).for_each(|(to, from)| *to = f32::from(*from));
-                }
-                return;
+        let rows = Rows { kind, nodata, width: window.width, bands: &self.bands, alpha: self.info.alpha };
+        // Every sample is written.
+        match kind {
+            SampleKind::U8 => {
+                let samples = samples.bytes_mut(pixels * count);
+                rows.read(image, window, &wanted, samples, valid)?;
             }
-            // Bytes without a "no data" value are the common case and need none of the tests below.
-            if let (SampleKind::U8, None, false, Some(bytes)) = (kind, nodata, alpha, span.bytes) {
-                let to = values[start * count + span.band..].iter_mut().step_by(count);
-                let from = bytes.iter().step_by(span.stride);
-                to.zip(from).take(span.count).for_each(|(to, from)| *to = f32::from(*from));
-                return;
+            _ => {
+                let samples = samples.floats_mut(pixels * count);
+                rows.read(image, window, &wanted, samples, valid)?;
             }
-            for i in 0..span.count {
-                let value = match span.bytes {
-                    Some(bytes) => kind.value(&bytes[i * span.stride..]),
-                    None if alpha => 0.0,
-                    None => fill,
-                };
-                if alpha {
-                    valid[start + i] &= value != 0.0;
-                } else {
-                    values[(start + i) * count + span.band] = value as f32;
-                    if let Some(nodata) = nodata {
-                        is_nodata[start + i] &= nodata == value;
-                    }
-                    valid[start + i] &= !value.is_nan();
-                }
-            }
-        })?;
-        if nodata.is_some() {
-            valid.iter_mut().zip(&is_nodata).for_each(|(valid, nodata)| *valid &= !nodata);
         }
         if let Some(mask) = mask {
             mask.read(window, &[0], |span| {
-                let start = span.y * width + span.x;
+                let start = span.y * window.width + span.x;
                 for i in 0..span.count {
                     valid[start + i] &= span.bytes.is_some_and(|bytes| bytes[i * span.stride] != 0);
                 }
             })?;
         }
         Ok(())
+    }
+}
+
+/// What samples are in memory.
+trait Sample: Copy + From<u8> {
+    fn of(value: f64) -> Self;
+}
+
+impl Sample for u8 {
+    fn of(value: f64) -> u8 {
+        value as u8
+    }
+}
+
+impl Sample for f32 {
+    fn of(value: f64) -> f32 {
+        value as f32
+    }
+}
+
+/// How the samples of a window's rows become those of a patch.
+struct Rows<'a> {
+    kind: SampleKind,
+    nodata: Option<f64>,
+    /// Columns of the window.
+    width: usize,
+    bands: &'a [usize],
+    alpha: Option<usize>,
+}
+
+impl Rows<'_> {
+    /// Reads the `wanted` bands (an alpha channel last) into `samples`, and into `valid` which pixels hold data.
+    fn read<T: Sample>(
+        &self,
+        image: &mut TiffReader,
+        window: Window,
+        wanted: &[usize],
+        samples: &mut [T],
+        valid: &mut [bool],
+    ) -> Result<(), MapError> {
+        let (nodata, count) = (self.nodata, self.bands.len());
+        let mut is_nodata = vec![true; if nodata.is_some() { valid.len() } else { 0 }];
+        // Bytes without a "no data" value are the common case and need no tests. All bands side by side, as in most pictures,
+        // are one row of numbers.
+        let plain = self.kind == SampleKind::U8 && nodata.is_none();
+        let whole_pixels =
+            self.alpha.is_none() && self.bands.iter().enumerate().all(|(at, band)| at == *band);
+        image.read(window, wanted, |span| {
+            let start = span.y * self.width + span.x;
+            let is_alpha = span.band == count;
+            match span.bytes {
+                Some(bytes) if plain && whole_pixels && span.stride == count => {
+                    if span.band == 0 {
+                        let to = &mut samples[start * count..][..span.count * count];
+                        to.iter_mut().zip(bytes).for_each(|(to, from)| *to = T::from(*from));
+                    }
+                }
+                Some(bytes) if plain && !is_alpha => {
+                    let to = samples[start * count + span.band..].iter_mut().step_by(count);
+                    let from = bytes.iter().step_by(span.stride).take(span.count);
+                    to.zip(from).for_each(|(to, from)| *to = T::from(*from));
+                }
+                _ if is_alpha => {
+                    let valid = &mut valid[start..start + span.count];
+                    valid
+                        .iter_mut()
+                        .enumerate()
+                        .for_each(|(i, valid)| *valid &= self.value(&span, i, 0.0) != 0.0);
+                }
+                _ => {
+                    for (i, at) in (start..start + span.count).enumerate() {
+                        let value = self.value(&span, i, nodata.unwrap_or(0.0));
+                        samples[at * count + span.band] = T::of(value);
+                        if let Some(nodata) = nodata {
+                            is_nodata[at] &= nodata == value;
+                        }
+                        valid[at] &= !value.is_nan();
+                    }
+                }
+            }
+        })?;
+        valid.iter_mut().zip(&is_nodata).for_each(|(valid, nodata)| *valid &= !nodata);
+        Ok(())
+    }
+
+    /// Sample `i` of a span, or `fill` where the file leaves it out.
+    fn value(&self, span: &Span<'_>, i: usize, fill: f64) -> f64 {
+        span.bytes.map_or(fill, |bytes| self.kind.value(&bytes[i * span.stride..]))
     }
 }
 
@@ -334,7 +376,7 @@ mod tests {
                 let mut patch = Patch::default();
                 scene.read(window, &mut patch).unwrap();
                 assert!(patch.valid.iter().all(|valid| *valid));
-                let mut values = patch.values.iter();
+                let mut values = patch.samples.iter();
                 for y in window.y..window.y + window.height {
                     for x in window.x..window.x + window.width {
                         for band in &bands {
@@ -343,7 +385,7 @@ mod tests {
                                 "{sample:?} compression {} predictor {} tiles {:?} separate {} little {} at {x} {y}",
                                 kind.compression, kind.predictor, kind.chunk, kind.separate, kind.little
                             );
-                            assert_eq!(*values.next().unwrap(), expected, "{told}");
+                            assert_eq!(values.next().unwrap(), expected, "{told}");
                         }
                     }
                 }
@@ -386,7 +428,7 @@ mod tests {
             kind.write(&path, |_, _, _| 1.0);
             Scene::open(&path).unwrap().read(all, &mut patch).unwrap();
             assert!(patch.valid.iter().enumerate().all(|(i, valid)| *valid == (holds || i % 20 >= 16)));
-            assert_eq!(patch.values[0], if holds { 0.0 } else { 9.0 });
+            assert_eq!(patch.samples.get(0), if holds { 0.0 } else { 9.0 });
         }
     }
 

@@ -13,6 +13,7 @@ mod writer;
 pub(crate) use header::is_tiff;
 pub use header::{Directory, Entry, TiffHeader};
 pub use layout::{Layout, SampleKind};
+pub(crate) use reader::Span;
 pub use reader::{TiffReader, Window};
 pub use writer::{Field, Spooled, TiffWriter};
 

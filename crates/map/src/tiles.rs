@@ -165,9 +165,8 @@ impl Labels {
             Labels::Raster { scene, path: None } => {
                 let mut patch = Patch::default();
                 scene.read(window, &mut patch)?;
-                let bands = scene.bands().len();
                 for (at, id) in ids.iter_mut().enumerate().filter(|(at, _)| patch.valid[*at]) {
-                    *id = label(scene, classes, &patch.values[at * bands..][..bands])?;
+                    *id = label(scene, classes, &patch, at)?;
                 }
             }
             Labels::Raster { scene, path: Some(path) } => {
@@ -191,12 +190,11 @@ impl Labels {
                 let part = Window { x: left, y: top, width: right - left + 1, height: bottom - top + 1 };
                 let mut patch = Patch::default();
                 scene.read(part, &mut patch)?;
-                let bands = scene.bands().len();
                 for (id, place) in ids.iter_mut().zip(places) {
                     let Some([x, y]) = place else { continue };
                     let at = (y - top) * part.width + x - left;
                     if patch.valid[at] {
-                        *id = label(scene, classes, &patch.values[at * bands..][..bands])?;
+                        *id = label(scene, classes, &patch, at)?;
                     }
                 }
             }
@@ -211,18 +209,20 @@ fn class_of(classes: &ClassMap, label: &str) -> Option<u8> {
     by_name.or_else(by_id).map(|class| class.id)
 }
 
-/// The class of one pixel of a raster of labels.
-fn label(scene: &Scene, classes: &ClassMap, values: &[f32]) -> Result<u8, MapError> {
+/// The class of pixel `at` of a window of a raster of labels.
+fn label(scene: &Scene, classes: &ClassMap, patch: &Patch, at: usize) -> Result<u8, MapError> {
     let name = scene.info().path.display();
-    match values {
-        [id] if usize::from(*id as u8) < classes.len() => Ok(*id as u8),
-        [id] if *id == f32::from(UNLABELLED) => Ok(UNLABELLED),
+    let bands = scene.bands().len();
+    let values: Vec<u8> = (0..bands).map(|band| patch.samples.get(at * bands + band) as u8).collect();
+    match &values[..] {
+        [id] if usize::from(*id) < classes.len() => Ok(*id),
+        [UNLABELLED] => Ok(UNLABELLED),
         [id] => Err(MapError::Mismatch(format!(
             "{name} holds the id {id} and the class map ends at {}",
             classes.len().saturating_sub(1)
         ))),
         values => {
-            let colour = [values[0] as u8, values[1] as u8, values[2] as u8];
+            let colour = [values[0], values[1], values[2]];
             let own = classes.classes.iter().find(|class| class.colour == colour).map(|class| class.id);
             let alias = || classes.aliases.iter().find(|alias| alias.0 == colour).map(|alias| alias.1);
             own.or_else(alias).ok_or_else(|| {
@@ -331,8 +331,8 @@ pub fn cut_tiles(
                 let at = y * side + x;
                 [0, 1, 2].map(|band| match (&settings.scale, patch.valid[at]) {
                     (_, false) => 0,
-                    (None, true) => patch.values[at * 3 + band] as u8,
-                    (Some(scale), true) => scale[band].level(patch.values[at * 3 + band]).round() as u8,
+                    (None, true) => patch.samples.get(at * 3 + band) as u8,
+                    (Some(scale), true) => scale[band].level(patch.samples.get(at * 3 + band)).round() as u8,
                 })
             });
             write_png(&image, &folder.join(format!("{index:04}_sat.png"))).map_err(io)?;

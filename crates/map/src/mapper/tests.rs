@@ -127,7 +127,8 @@ fn every_pixel_is_written_once_and_the_grid_is_kept() {
             scene.select(&[0, 1, 2, 3, 4, 5, 6]).unwrap();
             let mut patch = Patch::default();
             scene.read(Window { x: 0, y: 0, width, height }, &mut patch).unwrap();
-            for (values, id) in patch.values.chunks_exact(K).zip(&map) {
+            let values: Vec<f32> = patch.samples.iter().collect();
+            for (values, id) in values.chunks_exact(K).zip(&map) {
                 match *id {
                     NODATA => assert!(values.iter().all(|v| v.is_nan())),
                     id => assert!((values[usize::from(id)] - 0.7).abs() < 1e-6),
@@ -150,7 +151,7 @@ fn ids_of_any(path: &Path) -> Vec<u8> {
     let (width, height) = (scene.info().width, scene.info().height);
     let mut patch = Patch::default();
     scene.read(Window { x: 0, y: 0, width, height }, &mut patch).unwrap();
-    patch.values.iter().map(|v| *v as u8).collect()
+    patch.samples.iter().map(|v| v as u8).collect()
 }
 
 #[test]
