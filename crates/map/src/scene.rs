@@ -181,18 +181,16 @@ impl Scene {
             Source::Tiff { image, mask } => (image, mask),
         };
         let (kind, nodata) = (self.info.kind, self.info.nodata);
-        let mut wanted = self.bands.clone();
-        wanted.extend(self.info.alpha);
-        let rows = Rows { kind, nodata, width: window.width, bands: &self.bands, alpha: self.info.alpha };
+        let rows = Rows { kind, nodata, bands: &self.bands, alpha: self.info.alpha };
         // Every sample is written.
         match kind {
             SampleKind::U8 => {
                 let samples = samples.bytes_mut(pixels * count);
-                rows.read(image, window, &wanted, samples, valid)?;
+                rows.read(image, window, samples, valid)?;
             }
             _ => {
                 let samples = samples.floats_mut(pixels * count);
-                rows.read(image, window, &wanted, samples, valid)?;
+                rows.read(image, window, samples, valid)?;
             }
         }
         if let Some(mask) = mask {
@@ -228,19 +226,16 @@ impl Sample for f32 {
 struct Rows<'a> {
     kind: SampleKind,
     nodata: Option<f64>,
-    /// Columns of the window.
-    width: usize,
     bands: &'a [usize],
     alpha: Option<usize>,
 }
 
 impl Rows<'_> {
-    /// Reads the `wanted` bands (an alpha channel last) into `samples`, and into `valid` which pixels hold data.
+    /// Reads the bands into `samples`, and into `valid` which pixels hold data.
     fn read<T: Sample>(
         &self,
         image: &mut TiffReader,
         window: Window,
-        wanted: &[usize],
         samples: &mut [T],
         valid: &mut [bool],
     ) -> Result<(), MapError> {
@@ -251,8 +246,10 @@ impl Rows<'_> {
         let plain = self.kind == SampleKind::U8 && nodata.is_none();
         let whole_pixels =
             self.alpha.is_none() && self.bands.iter().enumerate().all(|(at, band)| at == *band);
-        image.read(window, wanted, |span| {
-            let start = span.y * self.width + span.x;
+        let mut wanted = self.bands.to_vec();
+        wanted.extend(self.alpha);
+        image.read(window, &wanted, |span| {
+            let start = span.y * window.width + span.x;
             let is_alpha = span.band == count;
             match span.bytes {
                 Some(bytes) if plain && whole_pixels && span.stride == count => {

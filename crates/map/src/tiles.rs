@@ -213,8 +213,11 @@ fn class_of(classes: &ClassMap, label: &str) -> Option<u8> {
 fn label(scene: &Scene, classes: &ClassMap, patch: &Patch, at: usize) -> Result<u8, MapError> {
     let name = scene.info().path.display();
     let bands = scene.bands().len();
-    let values: Vec<u8> = (0..bands).map(|band| patch.samples.get(at * bands + band) as u8).collect();
-    match &values[..] {
+    // One band of ids or three of colours, as `Labels::open` checked.
+    let mut values = [0; 3];
+    let values = &mut values[..bands];
+    values.iter_mut().enumerate().for_each(|(band, v)| *v = patch.samples.get(at * bands + band) as u8);
+    match &*values {
         [id] if usize::from(*id) < classes.len() => Ok(*id),
         [UNLABELLED] => Ok(UNLABELLED),
         [id] => Err(MapError::Mismatch(format!(
