@@ -1,6 +1,6 @@
 //! Memory for tensors.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
 
 /// Size of a large page. Buffers from this size on start at a multiple of it.
@@ -24,16 +24,14 @@ impl AlignedVec {
             return AlignedVec { ptr: std::ptr::dangling_mut(), len };
         }
         let layout = Self::layout(len);
-        // SAFETY: the layout's size is not zero.
-        let ptr = unsafe { alloc_zeroed(layout) }.cast::<f32>();
+        let ptr = match layout.size() {
+            HUGE.. => Self::large(layout),
+            // SAFETY: the layout's size is not zero.
+            _ => unsafe { alloc_zeroed(layout) },
+        };
+        let ptr = ptr.cast::<f32>();
         if ptr.is_null() {
             handle_alloc_error(layout);
-        }
-        #[cfg(target_os = "linux")]
-        if layout.size() >= HUGE {
-            // Large pages spare the page-table walks of strided access. Advice only: its failure is harmless.
-            // SAFETY: the range is the allocation, and the advice does not change its content.
-            unsafe { libc::madvise(ptr.cast(), layout.size(), libc::MADV_HUGEPAGE) };
         }
         AlignedVec { ptr, len }
     }
@@ -60,6 +58,23 @@ impl AlignedVec {
         }
         #[cfg(not(target_os = "linux"))]
         let _ = numbers;
+    }
+
+    /// Zeroed memory on large pages, which spare the page-table walks of strided access, or null. The system gives
+    /// them at a page's first touch, so that the advice comes before the zeros.
+    fn large(layout: Layout) -> *mut u8 {
+        // SAFETY: the layout's size is not zero.
+        let ptr = unsafe { alloc(layout) };
+        if !ptr.is_null() {
+            // SAFETY: the range is the allocation. The advice does not change its content, and its failure is harmless.
+            #[cfg(target_os = "linux")]
+            unsafe {
+                libc::madvise(ptr.cast(), layout.size(), libc::MADV_HUGEPAGE)
+            };
+            // SAFETY: as above.
+            unsafe { ptr.write_bytes(0, layout.size()) };
+        }
+        ptr
     }
 
     fn layout(len: usize) -> Layout {

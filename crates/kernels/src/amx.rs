@@ -12,6 +12,8 @@ pub(crate) const SIDE: usize = 32;
 pub(crate) const DEPTH: usize = 32;
 /// Numbers of `B` (of 16 bits) in a step: two tiles of 16 pairs of rows by 16 columns.
 pub(crate) const STEP: usize = DEPTH * SIDE;
+/// Bytes between the rows of a tile of `B`, and from it to the right one, if the steps are packed one after the other.
+pub(crate) const PACKED: [usize; 2] = [64, 16 * 64];
 
 /// Whether this process may use the tile unit: the CPU has it, and the system gives it (Linux asks to be asked).
 pub(crate) fn detect() -> bool {
@@ -73,33 +75,32 @@ impl Tiles {
         Tiles(PhantomData)
     }
 
-    /// `C (+)= A B`, 32 x 32 numbers in f32, in steps of a depth of 32, one for each of `offsets`.
+    /// `C (+)= A B`, 32 x 32 numbers in f32, in steps of a depth of 32: one for each of `steps`, which says how many
+    /// bytes from `a` and from `b` its operands begin.
     ///
-    /// `a` is where the first row of `A` lies, bf16 numbers, `row` bytes between rows; at each step `A` begins at
-    /// one of `offsets` bytes from it. `b` has [`STEP`] numbers for each step: the left 16 columns, then the right
-    /// ones, of each first rows 0 and 1 in pairs, column by column, then rows 2 and 3 and so on. `c` has its rows
-    /// 32 numbers apart.
+    /// `A` has rows of 32 bf16 numbers, `a_row` bytes from one to the next. `B` is two tiles of 16 columns, the right
+    /// one `b_row[1]` bytes behind the left one; a tile has first rows 0 and 1 in pairs, column by column, then, `b_row[0]`
+    /// bytes on, rows 2 and 3, and so on. `c` has its rows 32 numbers apart.
     ///
     /// # Safety
-    /// 64 bytes of each of 32 rows must be readable at each offset, `STEP * offsets.len()` numbers at `b`, and the
-    /// 1,024 numbers at `c` must be writable, and initialised if accumulating.
+    /// 64 bytes of each of the 32 rows of `A` and of the 16 rows of either tile of `B` must be readable at each step, and
+    /// the 1,024 numbers at `c` must be writable, and initialised if accumulating.
     #[inline]
     pub(crate) unsafe fn multiply(
         &self,
-        a: *const u16,
-        row: usize,
-        offsets: &[usize],
-        b: *const u16,
+        (a, a_row): (*const u16, usize),
+        (b, b_row): (*const u16, [usize; 2]),
+        steps: &[[usize; 2]],
         c: *mut f32,
         accumulate: bool,
     ) {
-        assert!(!offsets.is_empty());
+        assert!(!steps.is_empty());
         #[cfg(target_arch = "x86_64")]
         // SAFETY: a value of this type proves that the tiles are set up on this thread (it is not `Send`); memory is
         // touched within the bounds that the caller promises.
         unsafe {
             std::arch::asm!(
-                "test {accumulate}, {accumulate}",
+                "test {at_a}, {at_a}",
                 "jz 3f",
                 "tileloadd tmm0, [{c} + {c_row}*1]",
                 "tileloadd tmm1, [{c} + {c_row}*1 + 64]",
@@ -112,36 +113,39 @@ impl Tiles {
                 "tilezero tmm2",
                 "tilezero tmm3",
                 "4:",
-                "mov {at}, [{offsets}]",
-                "add {at}, {a}",
-                "tileloadd tmm6, [{b} + {b_row}*1]",
-                "tileloadd tmm4, [{at} + {a_row}*1]",
+                "mov {at_a}, [{steps}]",
+                "mov {at_b}, [{steps} + 8]",
+                "add {at_a}, {a}",
+                "add {at_b}, {b}",
+                "tileloadd tmm6, [{at_b} + {b_row}*1]",
+                "tileloadd tmm4, [{at_a} + {a_row}*1]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
-                "tileloadd tmm7, [{b} + {b_row}*1 + 1024]",
+                "add {at_b}, {b_right}",
+                "tileloadd tmm7, [{at_b} + {b_row}*1]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "add {at}, {a_half}",
-                "tileloadd tmm5, [{at} + {a_row}*1]",
+                "add {at_a}, {a_half}",
+                "tileloadd tmm5, [{at_a} + {a_row}*1]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
-                "add {offsets}, 8",
-                "add {b}, 2048",
-                "dec {steps}",
-                "jnz 4b",
+                "add {steps}, 16",
+                "cmp {steps}, {end}",
+                "jne 4b",
                 "tilestored [{c} + {c_row}*1], tmm0",
                 "tilestored [{c} + {c_row}*1 + 64], tmm1",
                 "tilestored [{c} + {c_row}*1 + 2048], tmm2",
                 "tilestored [{c} + {c_row}*1 + 2112], tmm3",
-                accumulate = in(reg) u64::from(accumulate),
                 a = in(reg) a,
-                a_row = in(reg) row,
-                a_half = in(reg) 16 * row,
-                b = inout(reg) b => _,
-                b_row = in(reg) 64_usize,
+                a_row = in(reg) a_row,
+                a_half = in(reg) 16 * a_row,
+                b = in(reg) b,
+                b_row = in(reg) b_row[0],
+                b_right = in(reg) b_row[1],
                 c = in(reg) c,
                 c_row = in(reg) 4 * SIDE,
-                offsets = inout(reg) offsets.as_ptr() => _,
-                steps = inout(reg) offsets.len() => _,
-                at = out(reg) _,
+                steps = inout(reg) steps.as_ptr() => _,
+                end = in(reg) steps.as_ptr_range().end,
+                at_a = inout(reg) u64::from(accumulate) => _,
+                at_b = out(reg) _,
                 out("tmm0") _,
                 out("tmm1") _,
                 out("tmm2") _,
@@ -154,7 +158,7 @@ impl Tiles {
             );
         }
         #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("{a:?} {row} {b:?} {c:?} {accumulate}: detection found no unit");
+        unreachable!("{a:?} {a_row} {b:?} {b_row:?} {c:?} {accumulate}: detection found no unit");
     }
 }
 
@@ -184,19 +188,19 @@ pub(crate) fn round_all(from: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Two rows of 32 columns as a row of pairs of each of the two tiles of a step: `to` has the first tile's pairs, the
-/// second's begin 256 pairs on.
+/// Two rows of 32 columns as a row of pairs of each of the two tiles of a step: the first tile's pairs from `to` on, the
+/// second's `right` pairs behind them.
 ///
 /// # Safety
-/// 32 numbers must be readable at `even` and `odd`, 272 pairs writable from `to` on.
+/// 32 numbers must be readable at `even` and `odd`, 16 pairs writable at `to` and at `right` pairs from it.
 #[inline(always)]
-pub(crate) unsafe fn pair(even: *const f32, odd: *const f32, to: *mut u32) {
+pub(crate) unsafe fn pair(even: *const f32, odd: *const f32, to: *mut u32, right: usize) {
     for half in 0..2 {
         for i in 0..16 {
             // SAFETY: within the bounds that the caller promises.
             unsafe {
                 let (even, odd) = (*even.add(16 * half + i), *odd.add(16 * half + i));
-                *to.add(256 * half + i) = round(even) | round(odd) << 16;
+                *to.add(right * half + i) = round(even) | round(odd) << 16;
             }
         }
     }

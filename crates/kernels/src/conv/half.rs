@@ -228,11 +228,11 @@ impl SimdOp for Task<'_> {
         let (steps, chunk, tiles) = (work.steps(), work.chunk(), work.tiles(rows));
         let unit = Tiles::new();
         for panel in split * per_split..panels.min((split + 1) * per_split) {
-            let mut offsets = [0; STEPS];
+            let mut offsets = [[0; 2]; STEPS];
             for from in (0..steps).step_by(chunk) {
                 let count = chunk.min(steps - from);
                 for (i, offset) in offsets[..count].iter_mut().enumerate() {
-                    *offset = 2 * work.offset(from + i);
+                    *offset = [2 * work.offset(from + i), 2 * i * STEP];
                 }
                 let last = from + count == steps;
                 let weights = io.packed.as_ptr().cast::<u16>();
@@ -245,14 +245,8 @@ impl SimdOp for Task<'_> {
                         unsafe {
                             let a = copy.as_ptr().add(i * image_len + tile * amx::SIDE * work.pixel);
                             let b = weights.add((panel * steps + from) * STEP);
-                            unit.multiply(
-                                a,
-                                2 * work.pixel,
-                                &offsets[..count],
-                                b,
-                                sum.as_mut_ptr(),
-                                from > 0,
-                            );
+                            let (a, b) = ((a, 2 * work.pixel), (b, amx::PACKED));
+                            unit.multiply(a, b, &offsets[..count], sum.as_mut_ptr(), from > 0);
                         }
                         if last {
                             finish(simd, work, io, panel, tile, image, y0..y0 + rows, sum, full);
