@@ -8,7 +8,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use hectare_net::onnx::Pixels;
 use hectare_net::weights::InputOrder;
 use hectare_net::{Geometry, Head, ModelKind, UnknownName};
-use hectare_train::Views;
+use hectare_train::{Protocol, Views};
 
 pub use crate::commands::area::AreaArgs;
 pub use crate::commands::data_tile::DataTileArgs;
@@ -84,6 +84,8 @@ pub enum Command {
     Polygons(PolygonsArgs),
     /// Compare predicted masks with the truth, as the course's grader does, digit for digit.
     Score(ScoreArgs),
+    /// Shift the scores of each class so that the mean IoU on labelled tiles is highest.
+    Tune(TuneArgs),
     /// Write a model as ONNX, for other programs, or as safetensors.
     Convert(ConvertArgs),
     /// Make every item of the report from the course's two folders, in one go that can be interrupted.
@@ -252,6 +254,32 @@ pub struct ConvertArgs {
     /// Deepness plugin does [default: any].
     #[arg(long, value_name = "PIXELS", value_parser = positive)]
     pub tile: Option<usize>,
+}
+
+/// `hectare tune`.
+#[derive(Args, Debug)]
+pub struct TuneArgs {
+    /// The model.
+    #[command(flatten)]
+    pub model: ModelFileArgs,
+    /// Labelled tiles that the network was not trained on. Not the validation set, if figures of it are to be reported.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Of them only the share that a run with this --holdout keeps out of its training [default: all].
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    pub holdout: Option<f64>,
+    /// The weights file to write.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Which pixels count and which classes the mean is over.
+    #[arg(long, value_enum, default_value = "course")]
+    pub protocol: ProtocolName,
+    /// About how many pixels to look at, on a regular grid in each tile.
+    #[arg(long, value_name = "N", default_value_t = 4_000_000, value_parser = positive)]
+    pub pixels: usize,
+    /// Print one JSON document.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hectare eval`.
@@ -423,6 +451,15 @@ pub enum ProtocolName {
     Ignore,
 }
 
+impl From<ProtocolName> for Protocol {
+    fn from(name: ProtocolName) -> Protocol {
+        match name {
+            ProtocolName::Course => Protocol::Course,
+            ProtocolName::Ignore => Protocol::Ignore,
+        }
+    }
+}
+
 /// The positions that `--tta` stands for.
 pub fn views(tta: bool) -> Views {
     if tta { Views::Flips } else { Views::One }
@@ -467,6 +504,15 @@ pub fn positive(text: &str) -> Result<usize, String> {
         Ok(0) => Err("it must be at least 1".to_string()),
         Ok(number) => Ok(number),
         Err(_) => Err("it is no whole number".to_string()),
+    }
+}
+
+/// Reads a share.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number < 1.0 => Ok(number),
+        Ok(_) => Err("it must be above 0 and below 1".to_string()),
+        Err(_) => Err("it is no number".to_string()),
     }
 }
 

@@ -18,3 +18,4 @@ pub mod score;
 pub mod summary;
 pub mod train;
 pub mod tsne;
+pub mod tune;

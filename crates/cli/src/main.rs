@@ -72,6 +72,7 @@ fn run(hectare: &Hectare) -> Result<Answer, Failure> {
         Command::Sample(args) => commands::sample::run(args),
         Command::Polygons(args) => commands::polygons::run(args),
         Command::Score(args) => commands::score::run(args),
+        Command::Tune(args) => commands::tune::run(args),
         Command::Convert(args) => commands::convert::run(args),
         Command::Reproduce(args) => commands::reproduce::run(args, hectare.global.threads),
         Command::Report(args) => commands::report::run(args),

@@ -50,6 +50,9 @@ fn check(spec: &ModelSpec) -> Result<(), NetError> {
         let (geometry, given) = (spec.geometry, spec.head_kernel);
         return error("head_kernel", format!("must be 7 in the {geometry} geometry, not {given}"));
     }
+    if spec.output_bias && !matches!(spec.model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s) {
+        return error("output_bias", format!("goes with the FCNs only, not with {}", spec.model));
+    }
     let [h, w] = spec.input;
     if h == 0 || w == 0 || h > 1 << 16 || w > 1 << 16 {
         return error("input", format!("must be 1x1 to 65536x65536, not {h}x{w}"));

@@ -169,6 +169,9 @@ pub struct ModelSpec {
     /// Rows and columns of the window of the first of them, odd; 7 in the published network.
     #[serde(default = "published_head_kernel", skip_serializing_if = "is_published_head_kernel")]
     pub head_kernel: usize,
+    /// Whether an FCN's last upsampling has a bias, a number added to each class's scores; the published network has none.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub output_bias: bool,
     /// Channels of the input, C: 3 for RGB.
     pub bands: usize,
     /// Rows and columns of the input: fixed for classifiers, nominal for the others.
@@ -203,6 +206,7 @@ impl ModelSpec {
             head: Head::default(),
             head_width: published_head_width(),
             head_kernel: published_head_kernel(),
+            output_bias: false,
             bands: 3,
             input: [side, side],
         }
@@ -222,9 +226,9 @@ mod tests {
     fn the_published_head_goes_without_saying() {
         let spec = ModelSpec::new(ModelKind::Fcn8s);
         let text = serde_json::to_string(&spec).unwrap();
-        assert!(!text.contains("head_"), "{text}");
+        assert!(!text.contains("head_") && !text.contains("bias"), "{text}");
         assert_eq!(serde_json::from_str::<ModelSpec>(&text).unwrap(), spec);
-        let light = ModelSpec { head_width: 1024, head_kernel: 3, ..spec };
+        let light = ModelSpec { head_width: 1024, head_kernel: 3, output_bias: true, ..spec };
         let text = serde_json::to_string(&light).unwrap();
         assert_eq!(serde_json::from_str::<ModelSpec>(&text).unwrap(), light);
     }

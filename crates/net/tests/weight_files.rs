@@ -97,6 +97,7 @@ fn bare_state_dicts_are_recognised() {
     let mut specs: Vec<ModelSpec> = ModelKind::ALL.into_iter().map(small).collect();
     specs.push(ModelSpec { head: Head::Hidden512, classes: 9, ..small(ModelKind::Vgg16) });
     specs.push(ModelSpec { head_width: 1024, head_kernel: 3, ..small(ModelKind::Fcn32s) });
+    specs.push(ModelSpec { output_bias: true, ..small(ModelKind::Fcn16s) });
     specs.push(ModelSpec { classes: 4, bands: 5, ..small(ModelKind::Fcn8s) });
     for mut spec in specs {
         let (_, params) = saved(&path, &spec, 2);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hectare_data::SegmentationSet;
 use sha2::{Digest, Sha256};
 
 /// Whether the picture of that name is among the `share` held out. Follows from the SHA-256 of the name, so that
@@ -11,6 +12,11 @@ pub(crate) fn is_held_out(name: &str, share: f64) -> bool {
     let head = digest.iter().take(8).fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
     // 2^64 numbers, evenly spread.
     (head as f64) < share * 18_446_744_073_709_551_616.0
+}
+
+/// Leaves of a set the share that a run with `--holdout share` holds out of its training.
+pub fn keep_held_out(set: &mut SegmentationSet, share: f64) {
+    set.samples.retain(|sample| is_held_out(&sample.stem, share));
 }
 
 /// The name of a picture within its set: the path from the set's folder (or its list's) on, with `/`.

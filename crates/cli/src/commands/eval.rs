@@ -8,7 +8,7 @@ use hectare_train::{
 };
 use serde::Serialize;
 
-use crate::args::{EvalArgs, ProtocolName, views};
+use crate::args::{EvalArgs, ModelFileArgs, views};
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
 use crate::progress::Counter;
@@ -117,29 +117,12 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     let classes = loaded.card.classes.clone();
     let mut set = SegmentationSet::open(&args.data).or_input()?;
     set.samples.truncate(args.limit.unwrap_or(usize::MAX));
-    let counter = Counter::new("files checked");
-    let progress = |done, total| counter.set(done, total);
-    let facts = verify_segmentation(&set, &classes, &mut Known::default(), &progress).map_err(|error| {
-        let failure = Failure::input(&error);
-        match error {
-            DataError::UnlistedColour { .. } | DataError::UnlistedId { .. } => failure.help(format_args!(
-                "the class map is the one of {} ({} classes); --class-map gives another",
-                args.model.class_map.as_ref().unwrap_or(&args.model.model_file).display(),
-                classes.len()
-            )),
-            _ => failure,
-        }
-    })?;
-    counter.finish();
-    loaded.check_sizes(set.samples.iter().map(|sample| sample.image.as_path()).zip(facts.sizes))?;
+    check(&loaded, &args.model, &set)?;
     let mut model = loaded.into_model()?.with_views(views(args.tta));
     let counter = Counter::new("tiles evaluated");
     let settings =
         EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
-    let protocol = match args.protocol {
-        ProtocolName::Course => Protocol::Course,
-        ProtocolName::Ignore => Protocol::Ignore,
-    };
+    let protocol = args.protocol.into();
     let found = measure(&mut model, &set, &settings)?;
     counter.finish();
     let report = found.confusion.iou(protocol, &scored(&classes));
@@ -172,6 +155,29 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
         ))?;
     }
     Ok(answer(below("mean IoU", report.mean, args.min_miou)))
+}
+
+/// Checks every tile and mask before work begins.
+///
+/// # Errors
+/// A file that cannot be read, a colour or id of no class, a tile that the network cannot take (exit code 2).
+pub fn check(loaded: &Loaded, args: &ModelFileArgs, set: &SegmentationSet) -> Result<(), Failure> {
+    let classes = &loaded.card.classes;
+    let counter = Counter::new("files checked");
+    let progress = |done, total| counter.set(done, total);
+    let facts = verify_segmentation(set, classes, &mut Known::default(), &progress).map_err(|error| {
+        let failure = Failure::input(&error);
+        match error {
+            DataError::UnlistedColour { .. } | DataError::UnlistedId { .. } => failure.help(format_args!(
+                "the class map is the one of {} ({} classes); --class-map gives another",
+                args.class_map.as_ref().unwrap_or(&args.model_file).display(),
+                classes.len()
+            )),
+            _ => failure,
+        }
+    })?;
+    counter.finish();
+    loaded.check_sizes(set.samples.iter().map(|sample| sample.image.as_path()).zip(facts.sizes))
 }
 
 /// Says that figures are those of averaged probabilities.

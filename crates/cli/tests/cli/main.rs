@@ -13,4 +13,5 @@ mod scenes;
 mod score;
 mod support;
 mod train;
+mod tune;
 mod weights;

@@ -33,6 +33,7 @@ pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
         let padding = if cropped { 0 } else { stride / 2 };
         ConvTranspose2d::bilinear(classes, 2 * stride, stride).padding(padding)
     };
+    let last = up(stride).with_bias(spec.output_bias);
 
     let mut net = NetworkBuilder::new(name, spec.bands);
     let padded = net.add("pad", pad, &[net.input()]);
@@ -53,7 +54,7 @@ pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
     if stride == 32 {
         head.push(Arc::new(score));
         let head = net.chain("fcn32", pool5, head);
-        let upscore = net.add("upscore", up(32), &[head[6]]);
+        let upscore = net.add("upscore", last, &[head[6]]);
         net.add("crop", at(offset), &[upscore, net.input()]);
         return net.finish();
     }
@@ -74,7 +75,7 @@ pub(super) fn fcn(spec: &ModelSpec) -> Result<Network, NetError> {
         let crop_pool3 = net.add("crop_pool3", at(9), &[score_pool3, upscore_pool4]);
         fused = net.add("fuse_pool3", Add, &[upscore_pool4, crop_pool3]);
     }
-    let upscore = net.add(&format!("upscore{stride}"), up(stride), &[fused]);
+    let upscore = net.add(&format!("upscore{stride}"), last, &[fused]);
     net.add("crop", at(offset), &[upscore, net.input()]);
     net.finish()
 }

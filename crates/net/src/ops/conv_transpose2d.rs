@@ -41,6 +41,11 @@ impl ConvTranspose2d {
         ConvTranspose2d { padding, ..self }
     }
 
+    /// With or without a bias.
+    pub fn with_bias(self, bias: bool) -> ConvTranspose2d {
+        ConvTranspose2d { bias, ..self }
+    }
+
     fn shape(&self, site: &Site<'_>) -> ConvTranspose2dShape {
         let input = site.inputs[0];
         ConvTranspose2dShape {

@@ -1,0 +1,121 @@
+//! `hectare tune MODEL_FILE --data DIR --out FILE`: levels of the classes' scores for the best mean IoU.
+
+use hectare_data::SegmentationSet;
+use hectare_net::{offset_scores, weights};
+use hectare_train::{EvaluationSettings, Protocol, Tuning, keep_held_out, score_pixels, scored};
+use serde::Serialize;
+
+use super::eval::check;
+use crate::args::TuneArgs;
+use crate::failure::{Answer, Failure, OrFail};
+use crate::model_file::Loaded;
+use crate::progress::Counter;
+use crate::{console, output, table};
+
+/// What `--json` prints.
+#[derive(Serialize)]
+struct Document {
+    protocol: Protocol,
+    images: usize,
+    pixels: usize,
+    /// Mean IoU before and after.
+    mean_iou: [f64; 2],
+    /// The same on tiles that had no part in the choice.
+    elsewhere: Option<[f64; 2]>,
+    classes: Vec<Offset>,
+}
+
+/// What is added to the scores of a class.
+#[derive(Serialize)]
+struct Offset {
+    id: usize,
+    name: String,
+    offset: f32,
+}
+
+/// Finds the offsets, prints them and writes the weights that have them.
+///
+/// # Errors
+/// A classifier, a model file or data that cannot be used, no tile held out (exit code 2), a file that cannot be written.
+pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
+    output::check_file(&args.out)?;
+    let loaded = Loaded::open(&args.model)?;
+    let spec = loaded.card.spec.clone();
+    if spec.model.is_classifier() {
+        return Err(Failure::input(format_args!(
+            "{} names whole pictures, and mean IoU is of pixels",
+            spec.model
+        ))
+        .help("give a segmentation network"));
+    }
+    let classes = loaded.card.classes.clone();
+    let mut set = SegmentationSet::open(&args.data).or_input()?;
+    if let Some(share) = args.holdout {
+        let all = set.samples.len();
+        keep_held_out(&mut set, share);
+        if set.samples.is_empty() {
+            return Err(Failure::input(format_args!("--holdout {share} holds out none of the {all} tiles"))
+                .help("give the share of the run"));
+        }
+    }
+    check(&loaded, &args.model, &set)?;
+    let (card, params) = (loaded.card.clone(), loaded.params.clone());
+    let mut model = loaded.into_model()?;
+    let counter = Counter::new("tiles predicted");
+    let settings =
+        EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
+    let protocol = args.protocol.into();
+    let (recipe, network) = model.parts();
+    let pixels =
+        score_pixels(recipe, network, &set.samples, &classes, protocol, args.pixels, &settings).or_work()?;
+    counter.finish();
+    if pixels.is_empty() {
+        return Err(Failure::input("no pixel of the tiles has a class"));
+    }
+    let tuning = pixels.tune(&|mean| console::detail(format_args!("mean IoU {mean:.4}")));
+
+    let (spec, _, shifted) = offset_scores(&spec, &params, &tuning.offsets).or_work()?;
+    output::create_folder(&output::parent(&args.out))?;
+    weights::write(&args.out, &hectare_net::ModelCard { spec, ..card }, &shifted).or_work()?;
+
+    let count = scored(&classes);
+    let names = classes.names();
+    if args.json {
+        let classes = names.into_iter().zip(&tuning.offsets).enumerate();
+        console::json(&Document {
+            protocol,
+            images: set.samples.len(),
+            pixels: pixels.len(),
+            mean_iou: tuning.mean_iou,
+            elsewhere: tuning.elsewhere,
+            classes: classes.map(|(id, (name, &offset))| Offset { id, name, offset }).collect(),
+        })?;
+    } else {
+        let mut rows = vec![["class".to_owned(), "added to its score".to_owned()]];
+        for ((name, offset), _) in names.iter().zip(&tuning.offsets).zip(&count).filter(|(_, count)| **count)
+        {
+            rows.push([name.clone(), format!("{offset:+.4}")]);
+        }
+        console::result(format_args!(
+            "{}\n{}",
+            table::aligned(&rows, 1),
+            said(&tuning, protocol, set.samples.len(), pixels.len())
+        ))?;
+    }
+    console::say(format_args!("wrote {}", args.out.display()));
+    Ok(Answer::Yes)
+}
+
+/// The figures in words.
+fn said(tuning: &Tuning, protocol: Protocol, tiles: usize, pixels: usize) -> String {
+    let change = |[before, after]: [f64; 2]| format!("{before:.4} -> {after:.4} ({:+.4})", after - before);
+    let mut text = format!(
+        "mean IoU, protocol {protocol}, {pixels} pixels of {tiles} tiles: {}\n",
+        change(tuning.mean_iou)
+    );
+    if let Some(elsewhere) = tuning.elsewhere {
+        let change = change(elsewhere);
+        text += &format!("offsets of one half of the tiles measured on the other: {change}\n");
+    }
+    text
+}
