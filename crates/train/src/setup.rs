@@ -21,7 +21,7 @@ use crate::optimiser::{check_patterns, in_trunk};
 use crate::scene_sets::{OpenGround, SceneSets};
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
-use crate::transfer::{Parent, coarser, known_metric, load_coarser, weights_of};
+use crate::transfer::{Parent, known_metric, load_relative, relative, weights_of};
 
 /// A run that is ready to begin.
 pub(crate) struct Setup {
@@ -37,7 +37,7 @@ pub(crate) struct Setup {
     pub input: [usize; 2],
     /// Bytes that decoded pictures may take.
     pub cache_bytes: u64,
-    /// The coarser network that this one begins as.
+    /// The network of another stride that this one begins as.
     pub parent: Option<Parent>,
     /// Lines for people, in order.
     pub lines: Vec<String>,
@@ -148,11 +148,11 @@ impl Setup {
                 ));
             }
             let partial = config.partial && checkpoint.is_none();
-            let coarser = coarser(&file, config.model).filter(|_| checkpoint.is_none());
-            let report = match coarser {
+            let relative = relative(&file, config.model).filter(|_| checkpoint.is_none());
+            let report = match relative {
                 Some(model) => {
                     let path = file.path.clone();
-                    let report = load_coarser(file, &network, &mut params, partial)?;
+                    let report = load_relative(file, &network, &mut params, partial)?;
                     // A network of other bands cannot be shown this ground.
                     parent = (!inflated).then(|| Parent {
                         model,

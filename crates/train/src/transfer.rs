@@ -1,8 +1,8 @@
-//! A finer FCN that begins as a coarser one: FCN16s from FCN32s, FCN8s from either (Long et al. 2015).
+//! An FCN that begins as one of another stride: FCN16s from FCN32s, FCN8s from either (Long et al. 2015), and back.
 //!
-//! All shared layers are taken. The scores of the new skips begin at zero and upsampling that the coarser network
-//! has not begins bilinear, since one kernel of stride 32 is not one of 2 and one of 16. The coarsest score map is then
-//! the parent's, bit for bit.
+//! All shared layers are taken. The scores of the new skips begin at zero and upsampling that the parent has not begins
+//! bilinear, since one kernel of stride 32 is not one of 2 and one of 16. The coarsest score map is then the parent's, bit
+//! for bit. A coarser network leaves the skips of a finer parent away.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::picks::Picks;
 use crate::record;
 use crate::run_folder::RunFolder;
 
-/// The coarser network that a run begins as.
+/// The network of another stride that a run begins as.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Parent {
     /// Which network it is.
@@ -26,47 +26,44 @@ pub(crate) struct Parent {
     pub metric: Option<f64>,
 }
 
-/// Pixels of the input for each step of the coarsest upsampling, of the FCNs.
-fn stride(model: ModelKind) -> Option<usize> {
-    match model {
-        ModelKind::Fcn32s => Some(32),
-        ModelKind::Fcn16s => Some(16),
-        ModelKind::Fcn8s => Some(8),
-        _ => None,
-    }
+/// The FCN whose weights a file holds, if `model` is an FCN of another stride.
+pub(crate) fn relative(file: &WeightFile, model: ModelKind) -> Option<ModelKind> {
+    let marks = [
+        ("fcn32.6.weight", ModelKind::Fcn32s),
+        ("upscore16.weight", ModelKind::Fcn16s),
+        ("upscore8.weight", ModelKind::Fcn8s),
+    ];
+    let of = |(name, parent): (&str, ModelKind)| file.get(name).is_some().then_some(parent);
+    let parent = marks.into_iter().find_map(of)?;
+    (parent != model && marks.iter().any(|(_, fcn)| *fcn == model)).then_some(parent)
 }
 
-/// The FCN whose weights a file holds, if it is coarser than `model`.
-pub(crate) fn coarser(file: &WeightFile, model: ModelKind) -> Option<ModelKind> {
-    let holds = |name: &str| file.get(name).is_some();
-    let parent = [("fcn32.6.weight", ModelKind::Fcn32s), ("upscore16.weight", ModelKind::Fcn16s)]
-        .into_iter()
-        .find_map(|(name, parent)| holds(name).then_some(parent))?;
-    (stride(parent)? > stride(model)?).then_some(parent)
-}
-
-/// Loads the layers that the coarser network of `file` shares with `network`; `params` must hold a new network's start.
+/// Loads the layers that the FCN of `file` shares with `network`, one of another stride; `params` must hold a new
+/// network's start.
 ///
 /// # Errors
 /// A shared layer of another shape (width or number of classes), unless `partial`.
-pub(crate) fn load_coarser(
+pub(crate) fn load_relative(
     mut file: WeightFile,
     network: &Network,
     params: &mut Params,
     partial: bool,
 ) -> Result<LoadReport, TrainError> {
+    let to_fcn32s = network.layout().entry("fcn32.6.weight").is_some();
+    let names = [("fcn32.6.", "score_fr."), ("fcn32.", "fcn.")];
     for tensor in &mut file.tensors {
-        for (theirs, ours) in [("fcn32.6.", "score_fr."), ("fcn32.", "fcn.")] {
+        for (coarsest, others) in names {
+            let (theirs, ours) = if to_fcn32s { (others, coarsest) } else { (coarsest, others) };
             if let Some(rest) = tensor.name.strip_prefix(theirs) {
                 tensor.name = format!("{ours}{rest}");
                 break;
             }
         }
     }
-    file.tensors.retain(|tensor| !["upscore.weight", "upscore16.weight"].contains(&tensor.name.as_str()));
+    let is_own = |name: &str| name.starts_with("score_pool") || name.starts_with("upscore");
+    file.tensors.retain(|tensor| !is_own(&tensor.name) || network.layout().entry(&tensor.name).is_some());
     let report = load_into(&file, network, params, true).map_err(TrainError::net)?;
-    let is_new = |name: &str| name.starts_with("score_pool") || name.starts_with("upscore");
-    let misfits = |row: &&hectare_net::weights::LoadRow| !row.is_loaded() && !is_new(&row.name);
+    let misfits = |row: &&hectare_net::weights::LoadRow| !row.is_loaded() && !is_own(&row.name);
     if !partial && report.rows.iter().any(|row| misfits(&row)) {
         let rows = report.rows.iter().filter(misfits).cloned().collect();
         let report = Box::new(LoadReport { rows });
@@ -145,6 +142,9 @@ mod tests {
             (ModelKind::Fcn32s, ModelKind::Fcn16s),
             (ModelKind::Fcn32s, ModelKind::Fcn8s),
             (ModelKind::Fcn16s, ModelKind::Fcn8s),
+            (ModelKind::Fcn16s, ModelKind::Fcn32s),
+            (ModelKind::Fcn8s, ModelKind::Fcn32s),
+            (ModelKind::Fcn8s, ModelKind::Fcn16s),
         ] {
             let path = parent_file(folder.path(), &spec(parent));
             let scores = |network: &Network, params: &Params, node: &str| {
@@ -157,38 +157,41 @@ mod tests {
             let start = initialise(&network, 1);
             let mut params = start.clone();
             let file = weights::read(&path).unwrap();
-            assert_eq!(coarser(&file, child), Some(parent));
-            load_coarser(file, &network, &mut params, false).unwrap();
-            let node = if parent == ModelKind::Fcn32s { "fcn32.6" } else { "score_fr" };
-            let wanted = scores(&theirs.network, &theirs.params, node);
+            assert_eq!(relative(&file, child), Some(parent));
+            load_relative(file, &network, &mut params, false).unwrap();
+            let node = |model| if model == ModelKind::Fcn32s { "fcn32.6" } else { "score_fr" };
+            let wanted = scores(&theirs.network, &theirs.params, node(parent));
             assert!(wanted.iter().any(|x| *x != 0.0));
-            assert!(scores(&network, &params, "score_fr") == wanted, "{parent} to {child}");
-            let zero = |name: &str| params.get(name).unwrap().iter().all(|x| *x == 0.0);
-            let skip = if child == ModelKind::Fcn8s { "score_pool3" } else { "score_pool4" };
-            assert!(zero(&format!("{skip}.weight")) && zero(&format!("{skip}.bias")));
-            let last = if child == ModelKind::Fcn8s { "upscore8.weight" } else { "upscore16.weight" };
-            assert_eq!(params.get(last), start.get(last));
-            if parent == ModelKind::Fcn16s {
+            assert!(scores(&network, &params, node(child)) == wanted, "{parent} to {child}");
+            let last = ["upscore.weight", "upscore16.weight", "upscore8.weight"];
+            assert!(last.iter().all(|name| params.get(name) == start.get(name)), "{parent} to {child}");
+            if parent != ModelKind::Fcn32s && child != ModelKind::Fcn32s {
                 for shared in ["score_pool4.weight", "upscore2.weight"] {
                     assert_eq!(params.get(shared), theirs.params.get(shared));
                 }
             }
+            if parent == ModelKind::Fcn8s || child == ModelKind::Fcn32s {
+                continue;
+            }
+            let zero = |name: &str| params.get(name).unwrap().iter().all(|x| *x == 0.0);
+            let skip = if child == ModelKind::Fcn8s { "score_pool3" } else { "score_pool4" };
+            assert!(zero(&format!("{skip}.weight")) && zero(&format!("{skip}.bias")));
         }
     }
 
     #[test]
-    fn only_finer_networks_of_the_same_shapes_begin_so() {
+    fn only_fcns_of_the_same_shapes_begin_so() {
         let folder = tempfile::tempdir().unwrap();
         let path = parent_file(folder.path(), &spec(ModelKind::Fcn16s));
         let read = || weights::read(&path).unwrap();
-        for child in [ModelKind::Fcn16s, ModelKind::Fcn32s, ModelKind::Vgg16] {
-            assert_eq!(coarser(&read(), child), None);
+        for child in [ModelKind::Fcn16s, ModelKind::Vgg16, ModelKind::Vgg16Unet] {
+            assert_eq!(relative(&read(), child), None);
         }
         let network = build(&ModelSpec { classes: 4, ..spec(ModelKind::Fcn8s) }).unwrap();
         let mut params = initialise(&network, 1);
-        let error = load_coarser(read(), &network, &mut params, false).unwrap_err().to_string();
+        let error = load_relative(read(), &network, &mut params, false).unwrap_err().to_string();
         assert!(error.contains("score_fr.weight"), "{error}");
-        load_coarser(read(), &network, &mut params, true).unwrap();
+        load_relative(read(), &network, &mut params, true).unwrap();
         assert!(weights_of(folder.path()).unwrap_err().to_string().contains("no weights"));
     }
 }

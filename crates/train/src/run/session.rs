@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
     pub source: Arc<dyn BatchSource>,
     pub weights: Option<Vec<f32>>,
     pub snapshots: Option<Snapshots>,
-    /// The coarser network that this one begins as, until the two are compared.
+    /// The network of another stride that this one begins as, until the two are compared.
     pub parent: Option<Parent>,
     pub log: MetricsLog,
     /// Epochs done.

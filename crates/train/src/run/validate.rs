@@ -67,7 +67,7 @@ impl Run<'_> {
         Ok(OnSets { val, holdout })
     }
 
-    /// Says what the coarser network that this one begins as reaches on the validation set, and what is left of it
+    /// Says what the network of another stride that this one begins as reaches on the validation set, and what is left of it
     /// before the first step.
     pub fn compare_with_parent(&mut self) -> Result<(), TrainError> {
         let Some(Parent { model, file, metric }) = self.parent.take() else { return Ok(()) };

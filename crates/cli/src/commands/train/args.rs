@@ -104,7 +104,7 @@ settings! {
     #[arg(long, value_name = "RUN", help_heading = "Data and files")]
     out: PathBuf,
     /// Weights to start from: a file, or a run, whose weights picked on its held-out share (else on validation, else the
-    /// last) are taken. A finer FCN starts from a coarser one. `imagenet` is torchvision's VGG16, downloaded once into the
+    /// last) are taken. An FCN starts from one of another stride too. `imagenet` is torchvision's VGG16, downloaded once into the
     /// user's cache (some 530 MB); what it has no weights for starts anew.
     #[arg(long, value_name = "RUN_OR_FILE", help_heading = "Data and files")]
     init: PathBuf,
