@@ -42,7 +42,7 @@ pub struct Tuning {
     /// Mean IoU of the pixels as they were, and with the offsets.
     pub mean_iou: [f64; 2],
     /// The same of tiles that had no part in the choice: the offsets of every second tile measured on the others, and the
-    /// other way round, averaged. Without at least two tiles, nothing.
+    /// other way round, averaged. Nothing if a half has no pixel that counts, as with a single tile.
     pub elsewhere: Option<[f64; 2]>,
 }
 
@@ -100,9 +100,28 @@ impl<'a> ScoredPixels<'a> {
         self.labels.len()
     }
 
-    /// Whether there is no pixel.
+    /// Whether there is no pixel of a class that counts.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        !self.occurring(&self.all()).contains(&true)
+    }
+
+    /// Ids of the classes that count and that no pixel is of: their scores are left as they are.
+    pub fn absent(&self) -> Vec<usize> {
+        let occurs = self.occurring(&self.all());
+        (0..occurs.len()).filter(|class| self.scored[*class] && !occurs[*class]).collect()
+    }
+
+    fn all(&self) -> Vec<usize> {
+        (0..self.tiles.len()).collect()
+    }
+
+    /// Which classes count and occur in some tiles.
+    fn occurring(&self, tiles: &[usize]) -> Vec<bool> {
+        let mut occurs = vec![false; self.scored.len()];
+        for label in tiles.iter().flat_map(|tile| &self.labels[self.tiles[*tile].clone()]) {
+            occurs[usize::from(*label)] = self.scored[usize::from(*label)];
+        }
+        occurs
     }
 
     /// The mean IoU of some tiles with offsets; 0 where no class occurs.
@@ -128,11 +147,13 @@ impl<'a> ScoredPixels<'a> {
     /// The offsets with which some tiles have the highest mean IoU that is found.
     fn climb(&self, tiles: &[usize], progress: &dyn Fn(f64)) -> Vec<f32> {
         let mut offsets = vec![0.0; self.scored.len()];
+        // A class that does not occur would be pushed down until it is never named and leaves the mean.
+        let occurs = self.occurring(tiles);
         let mut best = self.mean_iou(tiles, &offsets);
         for step in STEPS {
             loop {
                 let before = best;
-                for class in (0..offsets.len()).filter(|class| self.scored[*class]) {
+                for class in (0..offsets.len()).filter(|class| occurs[*class]) {
                     for change in [step, -step] {
                         let old = offsets[class];
                         offsets[class] = (old + change).clamp(-FURTHEST, FURTHEST);
@@ -155,12 +176,13 @@ impl<'a> ScoredPixels<'a> {
 
     /// Finds the offsets. `progress` is told the mean IoU on the way.
     pub fn tune(&self, progress: &dyn Fn(f64)) -> Tuning {
-        let all: Vec<usize> = (0..self.tiles.len()).collect();
+        let all = self.all();
         let none = vec![0.0; self.scored.len()];
         let offsets = self.climb(&all, progress);
         let mean_iou = [&none, &offsets].map(|offsets| self.mean_iou(&all, offsets));
         let halves = [0, 1].map(|first| all.iter().copied().skip(first).step_by(2).collect::<Vec<_>>());
-        let elsewhere = (all.len() > 1).then(|| {
+        let counts = |half: &Vec<usize>| self.occurring(half).contains(&true);
+        let elsewhere = halves.iter().all(counts).then(|| {
             let [[a, b], [c, d]] = [[0, 1], [1, 0]].map(|[here, there]| {
                 let offsets = self.climb(&halves[here], &|_| {});
                 [&none, &offsets].map(|offsets| self.mean_iou(&halves[there], offsets))
@@ -241,6 +263,14 @@ mod tests {
         assert_eq!(tuning, Tuning { offsets: vec![0.0; 3], mean_iou: [1.0; 2], elsewhere: None });
         let empty = ScoredPixels::new(&recipe, Protocol::Course, vec![true; 3]).tune(&|_| {});
         assert_eq!(empty.mean_iou, [0.0; 2]);
+    }
+
+    #[test]
+    fn classes_that_do_not_occur_keep_their_level() {
+        let recipe = recipe(3);
+        let mut found = pixels(&recipe, &[0.4, 0.0, 0.9], 9);
+        found.labels.iter_mut().for_each(|label| *label %= 2);
+        assert_eq!((found.absent(), found.tune(&|_| {}).offsets[2]), (vec![2], 0.0));
     }
 
     #[test]

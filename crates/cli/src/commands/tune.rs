@@ -38,6 +38,9 @@ struct Offset {
 /// # Errors
 /// A classifier, a model file or data that cannot be used, no tile held out (exit code 2), a file that cannot be written.
 pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
+    if !args.out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("safetensors")) {
+        return Err(Failure::input(format_args!("{} does not end in .safetensors", args.out.display())));
+    }
     output::check_file(&args.out)?;
     let loaded = Loaded::open(&args.model)?;
     let spec = loaded.card.spec.clone();
@@ -70,7 +73,11 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
         score_pixels(recipe, network, &set.samples, &classes, protocol, args.pixels, &settings).or_work()?;
     counter.finish();
     if pixels.is_empty() {
-        return Err(Failure::input("no pixel of the tiles has a class"));
+        return Err(Failure::input("no pixel of the tiles has a class that counts"));
+    }
+    for class in pixels.absent() {
+        let name = &classes.names()[class];
+        console::warn(format_args!("{name} does not occur in the tiles; its score is left as it is"));
     }
     let tuning = pixels.tune(&|mean| console::detail(format_args!("mean IoU {mean:.4}")));
 

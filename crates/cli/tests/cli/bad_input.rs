@@ -100,7 +100,7 @@ fn weights_of_another_model_or_class_count() {
     place.refuses(&format!("{train} --init five.safetensors"), &["five.safetensors"]);
     place.init("fcn32s", "thirty-two.safetensors", "");
     let wider = train.replace("0.03125", "0.0625");
-    let coarser = train.replace("fcn8s", "fcn32s");
+    let coarser = wider.replace("fcn8s", "fcn32s");
     place.refuses(&format!("{coarser} --init m.safetensors"), &["m.safetensors", "--partial"]);
     place.init("fcn32s", "five-thirty-two.safetensors", "--classes 5");
     place.refuses(&format!("{train} --init five-thirty-two.safetensors"), &["five-thirty-two.safetensors"]);

@@ -43,7 +43,7 @@ fn what_cannot_be_tuned_is_refused() {
     place.refuses("tune c.safetensors --data tiles --out t.safetensors", &["vgg16", "pixels"]);
     place.refuses("tune m.safetensors --data tiles --holdout 0.0001 --out t.safetensors", &["none of the 2"]);
     place.refuses("tune m.safetensors --data nowhere --out t.safetensors", &["nowhere"]);
-    place.refuses("tune m.safetensors --data tiles --out tiles", &["tiles"]);
+    place.refuses("tune m.safetensors --data tiles --out t.onnx", &["t.onnx"]);
     let said = place.hectare("tune m.safetensors --data tiles --holdout 1 --out t.safetensors").exits(2);
     assert!(said.err.contains("below 1"), "{said:?}");
 }

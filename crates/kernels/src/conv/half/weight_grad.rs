@@ -79,13 +79,17 @@ impl Map {
 }
 
 /// Pixels are alike if the window is one of them; images of one pixel at a time would leave the steps empty. They are
-/// cut into rows where that leaves no rest.
+/// cut into rows where that leaves no rest, else into those of the pictures, if these are not too short.
 fn flat(s: &Conv2dShape) -> Conv2dShape {
     if s.taps() > 1 || s.padding != [0, 0] {
         return *s;
     }
     let pixels = s.n * s.h * s.w;
-    let w = if pixels.is_multiple_of(DEPTH) { DEPTH } else { pixels };
+    let w = match s.w {
+        _ if pixels.is_multiple_of(DEPTH) => DEPTH,
+        8.. => s.w,
+        _ => pixels,
+    };
     Conv2dShape { n: 1, h: pixels / w.max(1), w, ..*s }
 }
 
