@@ -11,7 +11,6 @@ use hectare_net::{Mode, ModelCard, Network, Params, Shape, estimate_memory};
 use hectare_train::{FeatureModel, Model};
 
 use crate::args::ModelFileArgs;
-use crate::commands::summary::has_geometry;
 use crate::console;
 use crate::failure::{Failure, OrFail};
 
@@ -57,7 +56,7 @@ impl Loaded {
             }
         })?;
         let model_kind = model.card.spec.model;
-        if args.geometry.is_some() && !has_geometry(model_kind) {
+        if args.geometry.is_some() && !model_kind.is_fcn() {
             return Err(
                 Failure::input(format_args!("--geometry does not go with {model_kind}")).help("leave it out")
             );

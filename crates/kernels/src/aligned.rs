@@ -4,7 +4,7 @@ use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut, Range};
 
 /// Size of a large page. Buffers from this size on start at a multiple of it.
-const HUGE: usize = 2 << 20;
+pub(crate) const HUGE: usize = 2 << 20;
 
 /// A fixed-length `f32` buffer that starts at a cache line (64 bytes) and at zero.
 pub struct AlignedVec {

@@ -188,19 +188,19 @@ pub(crate) fn round_all(from: &[f32], to: &mut [u16]) {
     }
 }
 
-/// Two rows of 32 columns as a row of pairs of each of the two tiles of a step: the first tile's pairs from `to` on, the
-/// second's `right` pairs behind them.
+/// Two rows of 32 columns as a row of pairs of each of the two tiles of a packed step: the first tile's pairs from `to` on,
+/// the second's half a step behind them.
 ///
 /// # Safety
-/// 32 numbers must be readable at `even` and `odd`, 16 pairs writable at `to` and at `right` pairs from it.
+/// 32 numbers must be readable at `even` and `odd`, 16 pairs writable at either place.
 #[inline(always)]
-pub(crate) unsafe fn pair(even: *const f32, odd: *const f32, to: *mut u32, right: usize) {
+pub(crate) unsafe fn pair(even: *const f32, odd: *const f32, to: *mut u32) {
     for half in 0..2 {
         for i in 0..16 {
             // SAFETY: within the bounds that the caller promises.
             unsafe {
                 let (even, odd) = (*even.add(16 * half + i), *odd.add(16 * half + i));
-                *to.add(right * half + i) = round(even) | round(odd) << 16;
+                *to.add(STEP / 4 * half + i) = round(even) | round(odd) << 16;
             }
         }
     }

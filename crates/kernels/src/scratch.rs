@@ -2,12 +2,10 @@
 
 use std::cell::RefCell;
 
-use crate::AlignedVec;
+use crate::aligned::{AlignedVec, HUGE};
 
 /// Buffers from this length on take whole large pages.
 const LARGE: usize = 1 << 16;
-/// Numbers of a large page.
-const LARGE_PAGE: usize = 1 << 19;
 
 thread_local! {
     static FREE: RefCell<Vec<AlignedVec>> = const { RefCell::new(Vec::new()) };
@@ -22,7 +20,7 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     });
     let mut buffer = match kept {
         Some(buffer) if buffer.len() >= len => buffer,
-        _ if len >= LARGE => AlignedVec::zeroed(len.next_multiple_of(LARGE_PAGE)),
+        _ if len >= LARGE => AlignedVec::zeroed(len.next_multiple_of(HUGE / 4)),
         _ => AlignedVec::zeroed(len),
     };
     let result = f(&mut buffer[..len]);

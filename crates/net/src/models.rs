@@ -50,7 +50,7 @@ fn check(spec: &ModelSpec) -> Result<(), NetError> {
         let (geometry, given) = (spec.geometry, spec.head_kernel);
         return error("head_kernel", format!("must be 7 in the {geometry} geometry, not {given}"));
     }
-    if spec.output_bias && !matches!(spec.model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s) {
+    if spec.output_bias && !spec.model.is_fcn() {
         return error("output_bias", format!("goes with the FCNs only, not with {}", spec.model));
     }
     let [h, w] = spec.input;

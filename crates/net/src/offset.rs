@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::{ModelKind, ModelSpec, NetError, Network, Params, Role, build};
+use crate::{ModelSpec, NetError, Params, Role, build};
 
-/// The network of `spec` with `offsets`, one for each class, added to its scores: by the bias of its last layer, which an
+/// What [`build`] takes, and the numbers, of the network of `spec` with `offsets`, one for each class, added to its scores: by the bias of its last layer, which an
 /// FCN's last upsampling is given where it has none ([`ModelSpec::output_bias`]).
 ///
 /// # Errors
@@ -16,10 +16,9 @@ pub fn offset_scores(
     spec: &ModelSpec,
     params: &Params,
     offsets: &[f32],
-) -> Result<(ModelSpec, Network, Params), NetError> {
+) -> Result<(ModelSpec, Params), NetError> {
     assert_eq!(offsets.len(), spec.classes, "one offset for each class");
-    let is_fcn = matches!(spec.model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s);
-    let spec = ModelSpec { output_bias: is_fcn, ..spec.clone() };
+    let spec = ModelSpec { output_bias: spec.model.is_fcn(), ..spec.clone() };
     let network = build(&spec)?;
     let mut shifted = Params::zeroed(Arc::clone(network.layout()));
     shifted.buffers.copy_from_slice(&params.buffers);
@@ -31,13 +30,13 @@ pub fn offset_scores(
     let last = network.layout().entries.last().filter(|entry| entry.role == Role::Bias);
     let last = last.expect("every model ends in a layer with a bias").range.clone();
     shifted.values[last].iter_mut().zip(offsets).for_each(|(bias, offset)| *bias += offset);
-    Ok((spec, network, shifted))
+    Ok((spec, shifted))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Predictor, initialise};
+    use crate::{ModelKind, Predictor, initialise};
     use hectare_kernels::Isa;
 
     #[test]
@@ -48,16 +47,15 @@ mod tests {
             let network = build(&spec).unwrap();
             let params = initialise(&network, 3);
             let input: Vec<f32> = (0..3 * 32 * 32).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
-            let scores = |network: Network, params: Params| {
-                let mut predictor = Predictor::new(network, params, Isa::best()).unwrap();
+            let scores = |spec: &ModelSpec, params: Params| {
+                let mut predictor = Predictor::new(build(spec).unwrap(), params, Isa::best()).unwrap();
                 predictor.run(1, 32, 32, &input).unwrap().data.to_vec()
             };
-            let (spec, shifted_network, shifted) = offset_scores(&spec, &params, &offsets).unwrap();
+            let (shifted_spec, shifted) = offset_scores(&spec, &params, &offsets).unwrap();
             // Twice is the sum.
-            let (_, twice_network, twice) = offset_scores(&spec, &shifted, &offsets).unwrap();
-            let before = scores(network, params);
-            for (times, after) in
-                [(1.0, scores(shifted_network, shifted)), (2.0, scores(twice_network, twice))]
+            let (_, twice) = offset_scores(&shifted_spec, &shifted, &offsets).unwrap();
+            let before = scores(&spec, params);
+            for (times, after) in [(1.0, scores(&shifted_spec, shifted)), (2.0, scores(&shifted_spec, twice))]
             {
                 for (i, (before, after)) in before.iter().zip(&after).enumerate() {
                     let expected = before + times * offsets[i % 4];

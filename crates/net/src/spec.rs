@@ -52,6 +52,11 @@ impl ModelKind {
     pub fn is_classifier(self) -> bool {
         matches!(self, ModelKind::Vgg16 | ModelKind::Vgg16Bn)
     }
+
+    /// Whether it is one of the FCNs: only they have a choice of geometry and of head.
+    pub fn is_fcn(self) -> bool {
+        matches!(self, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s)
+    }
 }
 
 /// How a fully convolutional network keeps its output as large as its input.

@@ -18,7 +18,7 @@ fn cases() -> Vec<(ModelSpec, Vec<[usize; 2]>)> {
     let mut cases = Vec::new();
     for (index, model) in ModelKind::ALL.into_iter().enumerate() {
         for geometry in [Geometry::Modern, Geometry::Caffe] {
-            let fcn = matches!(model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s);
+            let fcn = model.is_fcn();
             if geometry == Geometry::Caffe && !fcn {
                 continue;
             }

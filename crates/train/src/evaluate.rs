@@ -10,7 +10,7 @@ use crate::metrics::ConfusionMatrix;
 use crate::predict::{Forward, Prepared, Recipe};
 
 /// Pictures that are decoded ahead of the network.
-const AHEAD: usize = 4;
+pub(crate) const AHEAD: usize = 4;
 
 /// What was found on a set.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct EvaluationSettings<'a> {
 
 impl EvaluationSettings<'_> {
     /// Reports progress, unless the evaluation is to end.
-    fn go_on(&self, done: usize, total: usize) -> Result<(), TrainError> {
+    pub(crate) fn go_on(&self, done: usize, total: usize) -> Result<(), TrainError> {
         (self.progress)(done, total);
         if (self.should_stop)() { Err(TrainError::Stopped) } else { Ok(()) }
     }

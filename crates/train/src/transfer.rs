@@ -35,7 +35,7 @@ pub(crate) fn relative(file: &WeightFile, model: ModelKind) -> Option<ModelKind>
     ];
     let of = |(name, parent): (&str, ModelKind)| file.get(name).is_some().then_some(parent);
     let parent = marks.into_iter().find_map(of)?;
-    (parent != model && marks.iter().any(|(_, fcn)| *fcn == model)).then_some(parent)
+    (parent != model && model.is_fcn()).then_some(parent)
 }
 
 /// Loads the layers that the FCN of `file` shares with `network`, one of another stride; `params` must hold a new

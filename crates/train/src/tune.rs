@@ -13,7 +13,7 @@ use hectare_net::ClassMap;
 
 use crate::ahead::ahead;
 use crate::error::TrainError;
-use crate::evaluate::{EvaluationSettings, read_pair};
+use crate::evaluate::{AHEAD, EvaluationSettings, read_pair};
 use crate::metrics::{ConfusionMatrix, Protocol, scored};
 use crate::predict::{Forward, Recipe};
 
@@ -65,7 +65,7 @@ pub fn score_pixels<'a>(
         Ok((recipe.prepare(&image), mask))
     };
     let share = (most / samples.len().max(1)).max(1);
-    ahead(samples.len(), 4, load, |index, loaded| {
+    ahead(samples.len(), AHEAD, load, |index, loaded| {
         let (prepared, truth) = loaded?;
         let logits = recipe.logits(network, &prepared)?;
         let [width, height] = truth.size();
@@ -73,8 +73,7 @@ pub fn score_pixels<'a>(
         let grid = |side: usize| (step / 2..side).step_by(step);
         let pixels = grid(height).flat_map(|y| grid(width).map(move |x| y * width + x));
         found.push(pixels.map(|at| (truth.ids[at], &logits[at * recipe.classes()..][..recipe.classes()])));
-        (settings.progress)(index + 1, samples.len());
-        if (settings.should_stop)() { Err(TrainError::Stopped) } else { Ok(()) }
+        settings.go_on(index + 1, samples.len())
     })?;
     Ok(found)
 }

@@ -39,7 +39,7 @@ pub fn spec(model: ModelKind, args: &NetworkArgs) -> Result<ModelSpec, Failure> 
         spec.width = width;
     }
     if let Some(geometry) = args.geometry {
-        if !has_geometry(model) {
+        if !model.is_fcn() {
             return Err(Failure::input(format_args!("--geometry does not go with {model}"))
                 .help("leave it out: only fcn32s, fcn16s and fcn8s have a geometry"));
         }
@@ -59,16 +59,11 @@ pub fn spec(model: ModelKind, args: &NetworkArgs) -> Result<ModelSpec, Failure> 
         ("--head-kernel", args.head_kernel, &mut spec.head_kernel),
     ] {
         let Some(given) = given else { continue };
-        if !has_geometry(model) {
+        if !model.is_fcn() {
             return Err(Failure::input(format_args!("{flag} does not go with {model}"))
                 .help("leave it out: only fcn32s, fcn16s and fcn8s have such layers"));
         }
         *setting = given;
     }
     Ok(spec)
-}
-
-/// Whether a network has a geometry to choose.
-pub fn has_geometry(model: ModelKind) -> bool {
-    matches!(model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s)
 }

@@ -1,7 +1,7 @@
 //! `hectare tune MODEL_FILE --data DIR --out FILE`: levels of the classes' scores for the best mean IoU.
 
 use hectare_data::SegmentationSet;
-use hectare_net::{offset_scores, weights};
+use hectare_net::{ModelCard, offset_scores, weights};
 use hectare_train::{EvaluationSettings, Protocol, Tuning, keep_held_out, score_pixels, scored};
 use serde::Serialize;
 
@@ -43,15 +43,12 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
     }
     output::check_file(&args.out)?;
     let loaded = Loaded::open(&args.model)?;
-    let spec = loaded.card.spec.clone();
-    if spec.model.is_classifier() {
-        return Err(Failure::input(format_args!(
-            "{} names whole pictures, and mean IoU is of pixels",
-            spec.model
-        ))
-        .help("give a segmentation network"));
+    let (card, params) = (loaded.card.clone(), loaded.params.clone());
+    let model = card.spec.model;
+    if model.is_classifier() {
+        return Err(Failure::input(format_args!("{model} names whole pictures, and mean IoU is of pixels"))
+            .help("give a segmentation network"));
     }
-    let classes = loaded.card.classes.clone();
     let mut set = SegmentationSet::open(&args.data).or_input()?;
     if let Some(share) = args.holdout {
         let all = set.samples.len();
@@ -62,31 +59,29 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
         }
     }
     check(&loaded, &args.model, &set)?;
-    let (card, params) = (loaded.card.clone(), loaded.params.clone());
     let mut model = loaded.into_model()?;
     let counter = Counter::new("tiles predicted");
     let settings =
         EvaluationSettings { progress: &|done, total| counter.set(done, total), ..Default::default() };
     let protocol = args.protocol.into();
     let (recipe, network) = model.parts();
-    let pixels =
-        score_pixels(recipe, network, &set.samples, &classes, protocol, args.pixels, &settings).or_work()?;
+    let pixels = score_pixels(recipe, network, &set.samples, &card.classes, protocol, args.pixels, &settings)
+        .or_work()?;
     counter.finish();
     if pixels.is_empty() {
         return Err(Failure::input("no pixel of the tiles has a class that counts"));
     }
+    let (names, counts) = (card.classes.names(), scored(&card.classes));
     for class in pixels.absent() {
-        let name = &classes.names()[class];
+        let name = &names[class];
         console::warn(format_args!("{name} does not occur in the tiles; its score is left as it is"));
     }
     let tuning = pixels.tune(&|mean| console::detail(format_args!("mean IoU {mean:.4}")));
 
-    let (spec, _, shifted) = offset_scores(&spec, &params, &tuning.offsets).or_work()?;
+    let (spec, shifted) = offset_scores(&card.spec, &params, &tuning.offsets).or_work()?;
     output::create_folder(&output::parent(&args.out))?;
-    weights::write(&args.out, &hectare_net::ModelCard { spec, ..card }, &shifted).or_work()?;
+    weights::write(&args.out, &ModelCard { spec, ..card }, &shifted).or_work()?;
 
-    let count = scored(&classes);
-    let names = classes.names();
     if args.json {
         let classes = names.into_iter().zip(&tuning.offsets).enumerate();
         console::json(&Document {
@@ -99,10 +94,8 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
         })?;
     } else {
         let mut rows = vec![["class".to_owned(), "added to its score".to_owned()]];
-        for ((name, offset), _) in names.iter().zip(&tuning.offsets).zip(&count).filter(|(_, count)| **count)
-        {
-            rows.push([name.clone(), format!("{offset:+.4}")]);
-        }
+        let classes = names.iter().zip(&tuning.offsets).zip(counts).filter(|(_, counts)| *counts);
+        rows.extend(classes.map(|((name, offset), _)| [name.clone(), format!("{offset:+.4}")]));
         console::result(format_args!(
             "{}\n{}",
             table::aligned(&rows, 1),

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use hectare_net::ModelKind;
-
 use super::{
     ClassWeights, ConfigError, Epochs, InputSize, Layer, OptimiserKind, ScheduleKind, Task, TrainConfig,
 };
@@ -101,7 +99,7 @@ impl TrainConfig {
         {
             return self.bad("input", self.input, "must be square while training");
         }
-        let fcn = matches!(self.model, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s);
+        let fcn = self.model.is_fcn();
         for (key, value, published) in
             [("head_width", self.head_width, 4096), ("head_kernel", self.head_kernel, 7)]
         {

@@ -68,7 +68,7 @@ impl Map {
 
     /// Numbers of a row of the input with its padding.
     fn line(&self, s: &Conv2dShape) -> usize {
-        (self.width + s.kernel[1] - 1).max(s.padding[1] + s.w) * s.c
+        (self.width + s.kernel[1] - 1) * s.c
     }
 
     /// Numbers of a task: its sums, and the gradient of an output channel.

@@ -73,7 +73,7 @@ impl SimdOp for Task<'_> {
                 let step = panel.add((self.block * taps + tap) * STEP / 2);
                 for row in 0..DEPTH / 2 {
                     let from = stage.add((tap * DEPTH + 2 * row) * SIDE);
-                    amx::pair(from, from.add(SIDE), step.add(16 * row), STEP / 4);
+                    amx::pair(from, from.add(SIDE), step.add(16 * row));
                 }
             }
         }
