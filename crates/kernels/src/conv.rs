@@ -23,6 +23,7 @@ mod tests;
 pub use shape::Conv2dShape;
 
 use crate::Isa;
+use crate::scratch::held;
 use direct::Product;
 use gather::Gather;
 use tiles::Pass;
@@ -205,7 +206,7 @@ impl Conv2d {
         }
     }
 
-    /// Most working memory of any of the passes on the current number of threads, in bytes.
+    /// Most working memory of any of the passes, of all threads of the current pool together, in bytes.
     pub fn scratch_bytes(&self) -> usize {
         let (isa, s) = (self.isa, &self.shape);
         let of_sums = match Algorithm::of_weight_grad(self.isa, s) {
@@ -228,7 +229,7 @@ impl Conv2d {
         ];
         let most = passes.iter().map(|(task, _)| task).max().unwrap_or(&0);
         let all = passes.iter().map(|(_, shared)| shared).max().unwrap_or(&0);
-        4 * (most * crate::threads::current_threads() + all)
+        4 * (held(*most) * crate::threads::current_threads() + held(*all))
     }
 }
 

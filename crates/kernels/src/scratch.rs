@@ -11,6 +11,11 @@ thread_local! {
     static FREE: RefCell<Vec<AlignedVec>> = const { RefCell::new(Vec::new()) };
 }
 
+/// How long the buffer is that `len` numbers get.
+pub(crate) fn held(len: usize) -> usize {
+    if len >= LARGE { len.next_multiple_of(HUGE / 4) } else { len }
+}
+
 /// Calls `f` with `len` numbers of unspecified content. Calls may nest; each level has its own memory.
 pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R {
     // The smallest kept buffer that is large enough, so that nested calls of a fixed pattern settle.
@@ -20,10 +25,15 @@ pub(crate) fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [f32]) -> R) -> R 
     });
     let mut buffer = match kept {
         Some(buffer) if buffer.len() >= len => buffer,
-        _ if len >= LARGE => AlignedVec::zeroed(len.next_multiple_of(HUGE / 4)),
-        _ => AlignedVec::zeroed(len),
+        _ => AlignedVec::zeroed(held(len)),
     };
     let result = f(&mut buffer[..len]);
     FREE.with_borrow_mut(|free| free.push(buffer));
     result
+}
+
+/// Numbers that this thread keeps.
+#[cfg(test)]
+pub(crate) fn kept() -> usize {
+    FREE.with_borrow(|free| free.iter().map(|buffer| buffer.len()).sum())
 }

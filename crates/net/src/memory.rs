@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use hectare_kernels::{Isa, threads};
+use hectare_kernels::Isa;
 
 use crate::exec::{ExecError, ForwardStep, Options, Program, Purpose};
 use crate::{Network, Shape};
@@ -66,7 +66,7 @@ pub fn estimate_memory(
         Mode::Predict => (all + statistics, 0, 0, packed_weights(net, &program)),
     };
     let activations = 4 * (program.arena + n * input.len()) as u64 + program.bytes as u64;
-    let scratch = (program.thread_bytes * threads::current_threads()) as u64;
+    let scratch = program.scratch_bytes as u64;
     let total = parameters + gradients + optimiser + activations + packed + scratch;
     Ok(MemoryEstimate { parameters, gradients, optimiser, activations, packed, scratch, total })
 }

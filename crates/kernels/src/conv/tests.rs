@@ -264,6 +264,31 @@ fn results_do_not_depend_on_threads_or_batch() {
 }
 
 #[test]
+fn the_scratch_that_is_kept_is_no_more_than_said() {
+    for isa in Isa::available().into_iter().chain(Isa::bf16()) {
+        for s in [
+            shape(1, 8, 8, 16, 16, 3, 1, 1),
+            shape(2, 84, 77, 16, 16, 3, 1, 1),
+            shape(2, 40, 40, 64, 128, 3, 1, 1),
+            shape(2, 30, 31, 3, 16, 3, 1, 1),
+            shape(3, 15, 18, 32, 16, 7, 1, 3),
+            shape(1, 10, 9, 16, 544, 7, 1, 3),
+            shape(5, 1, 1, 512, 128, 1, 1, 0),
+            shape(2, 11, 9, 31, 33, 5, 3, 2),
+        ] {
+            // A thread that has not computed yet.
+            let (kept, said) = Pool::new(1).install(|| {
+                compute(isa, s, true);
+                (4 * crate::scratch::kept(), Conv2d::new(isa, s).scratch_bytes())
+            });
+            assert!(kept <= said, "{kept} bytes kept, {said} said, of {s:?}, {}", isa.name());
+            let several = Pool::new(8).install(|| Conv2d::new(isa, s).scratch_bytes());
+            assert!(several <= 8 * said, "{several} on eight threads, {said} on one, of {s:?}");
+        }
+    }
+}
+
+#[test]
 fn nan_in_the_input_reaches_the_output_through_relu() {
     for (c, k) in [(3, 4), (16, 16), (32, 32)] {
         let s = shape(1, 8, 8, c, k, 3, 1, 1);

@@ -44,8 +44,8 @@ pub(crate) struct Program {
     pub arena: usize,
     /// Bytes in the arena of bytes.
     pub bytes: usize,
-    /// Most bytes of kernel scratch for each thread.
-    pub thread_bytes: usize,
+    /// Most bytes of kernel scratch that any step has, of all threads together.
+    pub scratch_bytes: usize,
     pub output: Slot,
     pub output_gradient: Option<usize>,
     pub output_shape: Shape,
@@ -99,7 +99,7 @@ struct Compiler<'a> {
     /// Latest time of the backward pass.
     clock: usize,
     recompute: Recompute,
-    thread_bytes: usize,
+    scratch_bytes: usize,
     forward: Vec<ForwardStep>,
     backward: Vec<BackwardStep>,
 }
@@ -140,7 +140,7 @@ impl Program {
             differentiated: vec![false; count],
             clock: count,
             recompute: Recompute::none(count),
-            thread_bytes: 0,
+            scratch_bytes: 0,
             forward: Vec::new(),
             backward: Vec::new(),
         };
@@ -309,7 +309,7 @@ impl Compiler<'_> {
         let worker = conv.unwrap_or(node);
         let place = self.place(worker);
         let needs = self.needs(&place);
-        self.thread_bytes = self.thread_bytes.max(needs.thread_bytes);
+        self.scratch_bytes = self.scratch_bytes.max(needs.scratch_bytes);
         let mut sources = [Slot::None; MAX_INPUTS];
         for (slot, &from) in sources.iter_mut().zip(&self.fused.sources[worker]) {
             *slot = if in_place && here { Slot::None } else { self.values[from] };
@@ -453,7 +453,7 @@ impl Compiler<'_> {
             byte_spans,
             arena,
             bytes,
-            thread_bytes: self.thread_bytes,
+            scratch_bytes: self.scratch_bytes,
             output: self.values[self.output],
             output_gradient,
             output_shape: self.shapes[self.output],

@@ -187,7 +187,7 @@ pub(super) fn conv_needs(plan: &Kernel, bias: usize) -> Needs {
     Needs {
         packed,
         scratch: plan.packed_input_grad_len(),
-        thread_bytes: plan.scratch_bytes(),
+        scratch_bytes: plan.scratch_bytes(),
         ..Needs::default()
     }
 }

@@ -184,8 +184,8 @@ pub struct Needs {
     pub saved: usize,
     /// Bytes that `forward` leaves for `backward`.
     pub saved_bytes: usize,
-    /// Bytes of scratch that the kernels hold for each thread.
-    pub thread_bytes: usize,
+    /// Bytes of scratch that the kernels hold, of all threads together.
+    pub scratch_bytes: usize,
 }
 
 /// Whether a forward pass is one of training.
