@@ -55,7 +55,17 @@ impl ModelKind {
 
     /// Whether it is one of the FCNs: only they have a choice of geometry and of head.
     pub fn is_fcn(self) -> bool {
-        matches!(self, ModelKind::Fcn32s | ModelKind::Fcn16s | ModelKind::Fcn8s)
+        self.output_bias_name().is_some()
+    }
+
+    /// What the bias of an FCN's last upsampling is called, where it has one ([`ModelSpec::output_bias`]).
+    pub fn output_bias_name(self) -> Option<&'static str> {
+        match self {
+            ModelKind::Fcn32s => Some("upscore.bias"),
+            ModelKind::Fcn16s => Some("upscore16.bias"),
+            ModelKind::Fcn8s => Some("upscore8.bias"),
+            _ => None,
+        }
     }
 }
 

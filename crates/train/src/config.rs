@@ -371,6 +371,10 @@ mod tests {
         let modern = TrainConfig::resolve(&[layer]).unwrap();
         assert_eq!((modern.optimiser, modern.batch_size), (OptimiserKind::AdamW, 64));
         assert_eq!((modern.lr, modern.trunk_lr_factor), (1e-3, 0.1));
+        // A trunk that begins at random learns as fast as what is above it.
+        for task in [Task::Classify, Task::Segment] {
+            assert_eq!(TrainConfig::resolve(&[paths(task)]).unwrap().trunk_lr_factor, 1.0);
+        }
     }
 
     #[test]

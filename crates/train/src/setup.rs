@@ -21,7 +21,9 @@ use crate::optimiser::{check_patterns, in_trunk};
 use crate::scene_sets::{OpenGround, SceneSets};
 use crate::sets::{Facts, Sets, class_weights};
 use crate::snapshot::Snapshots;
-use crate::transfer::{Parent, known_metric, load_relative, relative, weights_of};
+use crate::transfer::{
+    Parent, has_output_bias, known_metric, load_relative, relative, repeats_draws, weights_of,
+};
 
 /// A run that is ready to begin.
 pub(crate) struct Setup {
@@ -122,7 +124,8 @@ impl Setup {
         })?;
         sets.hold_out(config.holdout, &mut facts)?;
         let input = input_size(config, &facts, &mut lines)?;
-        let card = card(config, &sets, classes, start_card, input)?;
+        let mut card = card(config, &sets, classes, start_card, input)?;
+        card.spec.output_bias = start.as_ref().is_some_and(|file| has_output_bias(file, config.model));
         let network = build(&card.spec).map_err(TrainError::net)?;
         check_patterns(config, network.layout())?;
         let mut params = initialise(&network, config.seed);
@@ -167,6 +170,12 @@ impl Setup {
             };
             if checkpoint.is_none() {
                 lines.extend(report.to_string().lines().map(str::to_string));
+                if init.as_deref().is_some_and(|file| repeats_draws(file, config)) {
+                    lines.push(format!(
+                        "the run of these weights had --seed {} too: its order and its crops come again, another seed draws others",
+                        config.seed
+                    ));
+                }
                 let head = |row: &LoadRow| row.is_loaded() && !in_trunk(&row.name);
                 if config.balance && !report.rows.iter().any(head) {
                     lines.push(balance(&network, &mut params, &card, &sets, input)?);

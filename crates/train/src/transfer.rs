@@ -38,6 +38,13 @@ pub(crate) fn relative(file: &WeightFile, model: ModelKind) -> Option<ModelKind>
     (parent != model && model.is_fcn()).then_some(parent)
 }
 
+/// Whether the FCN that begins with `file`, of its own stride or another, has a bias in its last layer: as the levels of the
+/// scores that `tune` has set.
+pub(crate) fn has_output_bias(file: &WeightFile, model: ModelKind) -> bool {
+    let of = relative(file, model).unwrap_or(model);
+    model.is_fcn() && of.output_bias_name().is_some_and(|name| file.get(name).is_some())
+}
+
 /// Loads the layers that the FCN of `file` shares with `network`, one of another stride; `params` must hold a new
 /// network's start.
 ///
@@ -49,9 +56,16 @@ pub(crate) fn load_relative(
     params: &mut Params,
     partial: bool,
 ) -> Result<LoadReport, TrainError> {
+    let biases = [ModelKind::Fcn32s, ModelKind::Fcn16s, ModelKind::Fcn8s].map(ModelKind::output_bias_name);
+    let own = biases.into_iter().flatten().find(|name| network.layout().entry(name).is_some());
     let to_fcn32s = network.layout().entry("fcn32.6.weight").is_some();
     let names = [("fcn32.6.", "score_fr."), ("fcn32.", "fcn.")];
     for tensor in &mut file.tensors {
+        if let Some(own) = own
+            && biases.contains(&Some(tensor.name.as_str()))
+        {
+            tensor.name = own.to_owned();
+        }
         for (coarsest, others) in names {
             let (theirs, ours) = if to_fcn32s { (others, coarsest) } else { (coarsest, others) };
             if let Some(rest) = tensor.name.strip_prefix(theirs) {
@@ -95,6 +109,21 @@ pub(crate) fn weights_of(path: &Path) -> Result<PathBuf, TrainError> {
     })
 }
 
+/// The run in whose folder the weights lie, and its settings.
+fn run_of(weights: &Path) -> Option<(RunFolder, TrainConfig)> {
+    let root = weights.parent().filter(|folder| folder.ends_with("weights"))?.parent()?;
+    RunFolder::open(root).ok()
+}
+
+/// Whether the run of these weights trained the same network on the same set with the same seed: going on from them, each epoch
+/// would come in its order and with its crops again.
+pub(crate) fn repeats_draws(weights: &Path, config: &TrainConfig) -> bool {
+    run_of(weights).is_some_and(|(_, theirs)| {
+        let of = |config: &TrainConfig| (config.seed, config.model, config.train.clone(), config.input);
+        of(&theirs) == of(config)
+    })
+}
+
 /// The metric of weights in a run's folder on the validation set, where that is the one of `config` and the run has
 /// ended.
 pub(crate) fn known_metric(file: &Path, config: &TrainConfig) -> Option<f64> {
@@ -102,8 +131,7 @@ pub(crate) fn known_metric(file: &Path, config: &TrainConfig) -> Option<f64> {
         // Which ground is validated on depends on more than paths.
         return None;
     }
-    let root = file.parent().filter(|folder| folder.ends_with("weights"))?.parent()?;
-    let (run, theirs) = RunFolder::open(root).ok()?;
+    let (run, theirs) = run_of(file)?;
     let same = |config: &TrainConfig| (config.val.clone(), config.validation_limit(), config.resize);
     let ended = run.protocol().is_file();
     if !ended || same(&theirs) != same(config) {
@@ -176,6 +204,29 @@ mod tests {
             let zero = |name: &str| params.get(name).unwrap().iter().all(|x| *x == 0.0);
             let skip = if child == ModelKind::Fcn8s { "score_pool3" } else { "score_pool4" };
             assert!(zero(&format!("{skip}.weight")) && zero(&format!("{skip}.bias")));
+        }
+    }
+
+    #[test]
+    fn levels_of_the_scores_are_taken_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let fcns = [ModelKind::Fcn32s, ModelKind::Fcn16s, ModelKind::Fcn8s];
+        for (parent, child) in fcns.iter().flat_map(|parent| fcns.map(|child| (*parent, child))) {
+            let untuned = weights::read(&parent_file(folder.path(), &spec(parent))).unwrap();
+            assert!(!has_output_bias(&untuned, child));
+            let path = parent_file(folder.path(), &ModelSpec { output_bias: true, ..spec(parent) });
+            let file = weights::read(&path).unwrap();
+            assert!(has_output_bias(&file, child) && !has_output_bias(&file, ModelKind::Vgg16Unet));
+            let theirs = file.get(parent.output_bias_name().unwrap()).unwrap().values().unwrap().into_owned();
+            assert!(theirs.iter().any(|x| *x != 0.0));
+            let network = build(&ModelSpec { output_bias: true, ..spec(child) }).unwrap();
+            let mut params = initialise(&network, 1);
+            match relative(&file, child) {
+                Some(_) => load_relative(file, &network, &mut params, false).unwrap(),
+                None => load_into(&file, &network, &mut params, false).unwrap(),
+            };
+            let ours = params.get(child.output_bias_name().unwrap()).unwrap();
+            assert_eq!(ours, &theirs[..], "{parent} to {child}");
         }
     }
 

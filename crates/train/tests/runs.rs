@@ -487,6 +487,10 @@ fn a_finer_network_begins_as_a_coarser_one() {
         again.contains("mean_iou on the validation set:") && again.contains("last.safetensors"),
         "{again}"
     );
+    // A second leg sees the first one's crops again, unless it has a seed of its own.
+    assert!(!lines.contains("had --seed"), "{lines}");
+    assert!(finer("second", "fine", "").contains("had --seed 1 too"));
+    assert!(!finer("third", "fine", "seed = 2").contains("had --seed"));
     let score = weights::read(bench.path("fine/weights/last.safetensors")).unwrap();
     assert!(score.get("score_pool3.weight").unwrap().values().unwrap().iter().all(|x| x.abs() < 1e-4));
 }

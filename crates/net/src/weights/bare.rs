@@ -39,8 +39,7 @@ pub(super) fn spec_of(file: &WeightFile) -> Result<ModelSpec, String> {
             spec.head_width = (width as f64 / spec.width).round() as usize;
         }
     }
-    spec.output_bias =
-        ["upscore.bias", "upscore16.bias", "upscore8.bias"].iter().any(|name| shape(name).is_some());
+    spec.output_bias = model.output_bias_name().is_some_and(|name| shape(name).is_some());
     if model.is_classifier() {
         let Some(&[_, inputs]) = shape("fc.0.weight") else {
             return Err("fc.0.weight is not a matrix".to_owned());

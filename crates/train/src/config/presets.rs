@@ -36,7 +36,7 @@ pub(super) fn preset(task: Task, preset: Preset, model: ModelKind, pretrained: b
             batch_size: 64,
             epochs: 15,
             lr: 1e-3,
-            trunk_lr_factor: 0.1,
+            trunk_lr_factor: if pretrained { 0.1 } else { 1.0 },
             weight_decay: 0.05,
             label_smoothing: 0.1,
             flip_h: true,

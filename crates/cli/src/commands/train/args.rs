@@ -204,7 +204,7 @@ settings! {
     /// Learning rate after the warm-up.
     #[arg(long, value_name = "X", help_heading = "Recipe")]
     lr: f64,
-    /// Factor on the rate of the trunk; 0 leaves it as it is.
+    /// Factor on the rate of the trunk; 0 leaves it as it is [default of modern: 0.1 with --init, else 1].
     #[arg(long, value_name = "X", help_heading = "Recipe")]
     trunk_lr_factor: f64,
     /// Factor on the rate of the nodes that fit a pattern, as 'features.2*=0.05'; may be repeated, the last that fits
