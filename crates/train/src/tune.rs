@@ -12,8 +12,9 @@ use hectare_kernels::threads;
 use hectare_net::ClassMap;
 
 use crate::ahead::ahead;
-use crate::error::TrainError;
+use crate::error::{TrainError, gib};
 use crate::evaluate::{AHEAD, EvaluationSettings, read_pair};
+use crate::memory::available_bytes;
 use crate::metrics::{ConfusionMatrix, Protocol, scored};
 use crate::predict::{Forward, Recipe};
 
@@ -69,19 +70,48 @@ pub fn score_pixels<'a>(
         let (prepared, truth) = loaded?;
         let logits = recipe.logits(network, &prepared)?;
         let [width, height] = truth.size();
-        let step = ((width * height) as f64 / share as f64).sqrt().ceil().max(1.0) as usize;
-        let grid = |side: usize| (step / 2..side).step_by(step);
-        let pixels = grid(height).flat_map(|y| grid(width).map(move |x| y * width + x));
+        let [columns, rows] = grid([width, height], share);
+        let pixels = rows.iter().flat_map(|y| columns.iter().map(move |x| y * width + x));
+        if index == 0 {
+            found.check_memory(columns.len() * rows.len() * samples.len())?;
+        }
         found.push(pixels.map(|at| (truth.ids[at], &logits[at * recipe.classes()..][..recipe.classes()])));
         settings.go_on(index + 1, samples.len())
     })?;
     Ok(found)
 }
 
+/// Columns and rows of a regular grid of about `most` pixels, in the middle of equal parts of each side; all where there are
+/// no more.
+fn grid([width, height]: [usize; 2], most: usize) -> [Vec<usize>; 2] {
+    let parts = |side: usize, parts: f64| {
+        let parts = (parts.round() as usize).clamp(1.min(side), side);
+        (0..parts).map(|i| (2 * i + 1) * side / (2 * parts)).collect::<Vec<usize>>()
+    };
+    let density = (most as f64 / (width * height).max(1) as f64).sqrt();
+    let (short, long) = (width.min(height), width.max(height));
+    let short = parts(short, short as f64 * density);
+    let long = parts(long, most as f64 / short.len().max(1) as f64);
+    if width < height { [short, long] } else { [long, short] }
+}
+
 impl<'a> ScoredPixels<'a> {
     fn new(recipe: &'a Recipe, protocol: Protocol, scored: Vec<bool>) -> ScoredPixels<'a> {
         let (scores, labels, tiles) = (Vec::new(), Vec::new(), Vec::new());
         ScoredPixels { recipe, protocol, scored, scores, labels, tiles }
+    }
+
+    /// Refuses more pixels than fit in memory.
+    fn check_memory(&self, pixels: usize) -> Result<(), TrainError> {
+        let needed = pixels as u64 * (4 * self.scored.len() as u64 + 1);
+        match available_bytes() {
+            Some(available) if needed > available => Err(TrainError::Input(format!(
+                "the scores of {pixels} pixels need {} of memory and {} are available: look at fewer pixels",
+                gib(needed),
+                gib(available)
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Adds a tile: the label and the scores of each pixel. Pixels without a class do not count.
@@ -239,6 +269,30 @@ mod tests {
         assert!(tuning.mean_iou[0] < right - 0.1 && tuning.mean_iou[1] > right - 0.005, "{tuning:?} {right}");
         let [before, after] = tuning.elsewhere.unwrap();
         assert!(after > before + 0.1 && after <= tuning.mean_iou[1] + 0.01, "{tuning:?}");
+    }
+
+    #[test]
+    fn grids_have_as_many_pixels_as_asked_for() {
+        for size in [[512, 512], [37, 1000], [1, 4096], [4096, 1], [7, 3]] {
+            for most in [1, 50, 5000, 200_000, 300_000] {
+                let [columns, rows] = grid(size, most);
+                let (found, all) = (columns.len() * rows.len(), size[0] * size[1]);
+                let wanted = most.min(all) as f64;
+                assert!((found as f64 / wanted - 1.0).abs() < 0.1, "{size:?} {most}: {found}");
+                for (line, side) in [(columns, size[0]), (rows, size[1])] {
+                    assert!(
+                        line.windows(2).all(|pair| pair[0] < pair[1]) && line.iter().all(|at| *at < side)
+                    );
+                    // As much is left before the first as behind the last.
+                    assert!(line[0].abs_diff(side - 1 - line[line.len() - 1]) <= 1, "{line:?} of {side}");
+                }
+            }
+        }
+        assert_eq!(grid([3, 2], 6), [vec![0, 1, 2], vec![0, 1]]);
+        assert_eq!(grid([0, 5], 9)[0], Vec::<usize>::new());
+        let recipe = recipe(3);
+        let few = pixels(&recipe, &[0.0; 3], 1);
+        assert!(few.check_memory(1000).is_ok() && few.check_memory(usize::MAX >> 8).is_err());
     }
 
     #[test]

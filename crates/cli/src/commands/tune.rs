@@ -58,6 +58,9 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
                 .help("give the share of the run"));
         }
     }
+    for orphan in &set.orphans {
+        console::warn(format_args!("{} has no partner and was left out", orphan.display()));
+    }
     check(&loaded, &args.model, &set)?;
     let mut model = loaded.into_model()?;
     let counter = Counter::new("tiles predicted");
@@ -101,6 +104,15 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
             table::aligned(&rows, 1),
             said(&tuning, protocol, set.samples.len(), pixels.len())
         ))?;
+    }
+    match tuning.elsewhere {
+        Some([before, after]) if after <= before => console::warn(
+            "offsets of one half of the tiles gain nothing on the other half: with so few tiles they do not say what is better",
+        ),
+        Some(_) => {}
+        None => console::warn(
+            "a single tile has a class that counts: nothing says whether the offsets are better elsewhere",
+        ),
     }
     console::say(format_args!("wrote {}", args.out.display()));
     Ok(Answer::Yes)

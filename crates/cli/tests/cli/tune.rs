@@ -32,6 +32,31 @@ fn what_tune_says_is_what_eval_finds() {
     assert!(said.out.contains("mean IoU, protocol course") && said.out.contains("one half"), "{said:?}");
     place.hectare("convert t.safetensors --out t.onnx").exits(0);
     place.hectare("predict t.safetensors tiles --out masks").exits(0);
+    // Training goes on from it, of its own stride and of another, and its scores are the same at first.
+    for model in ["fcn8s", "fcn32s"] {
+        let run = place.hectare(&format!(
+            "train segment --model {model} --train tiles --val tiles --width 0.03125 --epochs 1 --lr 1e-9 --input 48 --out {model} \
+             --init t.safetensors --plain"
+        ));
+        run.exits(0);
+        let last =
+            place.hectare(&format!("eval {model}/weights/last.safetensors --data tiles --json")).exits(0);
+        if model == "fcn8s" {
+            let first = place.hectare("eval t.safetensors --data tiles --json").exits(0).json();
+            let off = last.json()["mean_iou"].as_f64().unwrap() - first["mean_iou"].as_f64().unwrap();
+            assert!(off.abs() < 0.01, "{off}");
+        }
+    }
+}
+
+#[test]
+fn what_says_little_is_said() {
+    let place = Place::new();
+    place.tiles("tiles", 1, 48);
+    place.init("fcn8s", "m.safetensors", "");
+    std::fs::copy(place.at("tiles/0000_sat.png"), place.at("tiles/0009_sat.png")).unwrap();
+    let said = place.hectare("tune m.safetensors --data tiles --out t.safetensors").exits(0);
+    assert!(said.err.contains("0009_sat.png has no partner") && said.err.contains("single tile"), "{said:?}");
 }
 
 #[test]
