@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fcns = [ModelKind::Fcn32s, ModelKind::Fcn16s, ModelKind::Fcn8s];
         for (parent, child) in fcns.iter().flat_map(|parent| fcns.map(|child| (*parent, child))) {
-            let untuned = weights::read(&parent_file(folder.path(), &spec(parent))).unwrap();
+            let untuned = weights::read(parent_file(folder.path(), &spec(parent))).unwrap();
             assert!(!has_output_bias(&untuned, child));
             let path = parent_file(folder.path(), &ModelSpec { output_bias: true, ..spec(parent) });
             let file = weights::read(&path).unwrap();
