@@ -128,9 +128,7 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     let report = found.confusion.iou(protocol, &scored(&classes));
     let scores = class_scores(&report, &classes);
     let orphans: Vec<String> = set.orphans.iter().map(|path| path.display().to_string()).collect();
-    for orphan in &orphans {
-        console::warn(format_args!("{orphan} has no partner and was left out"));
-    }
+    warn_of_orphans(&set);
     if args.json {
         console::json(&Iou {
             protocol,
@@ -155,6 +153,13 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
         ))?;
     }
     Ok(answer(below("mean IoU", report.mean, args.min_miou)))
+}
+
+/// Says which files have no partner.
+pub fn warn_of_orphans(set: &SegmentationSet) {
+    for orphan in &set.orphans {
+        console::warn(format_args!("{} has no partner and was left out", orphan.display()));
+    }
 }
 
 /// Checks every tile and mask before work begins.

@@ -5,7 +5,7 @@ use hectare_net::{ModelCard, offset_scores, weights};
 use hectare_train::{EvaluationSettings, Protocol, Tuning, keep_held_out, score_pixels, scored};
 use serde::Serialize;
 
-use super::eval::check;
+use super::eval::{check, warn_of_orphans};
 use crate::args::TuneArgs;
 use crate::failure::{Answer, Failure, OrFail};
 use crate::model_file::Loaded;
@@ -58,9 +58,7 @@ pub fn run(args: &TuneArgs) -> Result<Answer, Failure> {
                 .help("give the share of the run"));
         }
     }
-    for orphan in &set.orphans {
-        console::warn(format_args!("{} has no partner and was left out", orphan.display()));
-    }
+    warn_of_orphans(&set);
     check(&loaded, &args.model, &set)?;
     let mut model = loaded.into_model()?;
     let counter = Counter::new("tiles predicted");
