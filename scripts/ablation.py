@@ -101,7 +101,7 @@ def main():
             row = train(args, number, seed, changes)
             done.append({"variant": name, "seed": seed, **row})
             with open(args.out, "w", newline="") as file:
-                writer = csv.DictWriter(file, fieldnames=list(done[0]), extrasaction="ignore")
+                writer = csv.DictWriter(file, fieldnames=list(done[0]), extrasaction="ignore", lineterminator="\n")
                 writer.writeheader()
                 writer.writerows(done)
     whole = None
