@@ -30,6 +30,11 @@ pub fn imagenet(model: ModelKind) -> &'static str {
     }
 }
 
+/// Whether `--init` asks for ImageNet's weights and not for a file.
+pub fn is_imagenet(init: &Path) -> bool {
+    init == Path::new("imagenet")
+}
+
 /// The published file of that name: from the cache, from PyTorch's cache, or downloaded.
 ///
 /// # Errors

@@ -28,6 +28,13 @@ pub enum MapError {
         /// What is not supported, with the remedy.
         what: String,
     },
+    /// A scene without a pixel that holds data.
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// What cannot be done without.
+        reason: String,
+    },
     /// Inputs or settings that do not fit each other.
     Mismatch(String),
 }
@@ -51,6 +58,7 @@ impl fmt::Display for MapError {
         match self {
             MapError::Io { path, reason } => write!(f, "{}: {reason}", path.display()),
             MapError::Damaged { path, reason } => write!(f, "{}: {reason}", path.display()),
+            MapError::Empty { path, reason } => write!(f, "{} holds no data: {reason}", path.display()),
             MapError::Unsupported { path, what } => write!(f, "{}: {what}", path.display()),
             MapError::Mismatch(text) => f.write_str(text),
         }

@@ -62,7 +62,7 @@ pub use sample::{Drawn, LABEL_FIELD, Reference, reference, sample};
 pub use scene::{Scene, SceneInfo};
 pub use scene_card::SceneCard;
 pub use segmenter::{NetworkSegmenter, Resampled, Segmenter, Turned};
-pub use sieve::sieve;
+pub use sieve::{sieve, sieve_bytes};
 pub use sqlite::Value;
 pub(crate) use tiff::is_tiff as tiff_start;
 pub use tiff::{SampleKind, Window};

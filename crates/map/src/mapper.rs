@@ -291,10 +291,8 @@ impl Mapper<'_> {
         result?;
         if !any_data {
             let _ = fs::remove_dir_all(&layers.folder);
-            return Err(MapError::Mismatch(format!(
-                "{} holds no data: every pixel is nodata or masked, so there is nothing to map",
-                info.path.display()
-            )));
+            let reason = "every pixel is nodata or masked, so there is nothing to map".into();
+            return Err(MapError::Empty { path: info.path, reason });
         }
         finish(&mut layers, self.classes, &info.geo, k)?;
         write_small(&side_file(self.out, "qml"), &qml(self.classes))?;
@@ -534,7 +532,7 @@ pub(crate) fn write_whole(
     })
 }
 
-/// As [`write_whole`], for writers that go back to what they wrote.
+/// As [`write_whole`], for writers that go back to what they wrote. The file's folder is created where it is not there.
 pub(crate) fn write_file(
     path: &Path,
     write: impl FnOnce(File) -> Result<(), MapError>,
@@ -544,6 +542,7 @@ pub(crate) fn write_file(
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
+    fs::create_dir_all(folder).map_err(io)?;
     let mut file = tempfile::Builder::new();
     #[cfg(unix)]
     file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

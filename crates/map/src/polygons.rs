@@ -282,7 +282,7 @@ fn trace(
 ///
 /// # Errors
 /// A map without a georeference or that cannot be read, another ending, for GeoJSON a coordinate system that cannot be
-/// transformed, an output that cannot be written.
+/// transformed or a polygon across the 180th meridian, an output that cannot be written.
 pub fn write_polygons(
     map: &mut MapFile,
     areas: Option<&PixelAreas>,
@@ -378,6 +378,16 @@ fn ground(ring: &[[u32; 2]], affine: &Affine) -> Ring {
     ring.iter().map(|[x, y]| affine.apply(f64::from(*x), f64::from(*y))).collect()
 }
 
+/// Whether the longitude jumps between the ends of a line: they lie more than half a turn apart and its middle is not between
+/// them, as it is where a line is that long.
+fn jumps([a, b]: [[f64; 2]; 2], [from, to]: [f64; 2], to_degrees: &Transform) -> Result<bool, String> {
+    if (to - from).abs() <= 180.0 {
+        return Ok(false);
+    }
+    let middle = to_degrees.apply([f64::midpoint(a[0], b[0]), f64::midpoint(a[1], b[1])])?;
+    Ok((middle[0] - f64::midpoint(from, to)).abs() > 90.0)
+}
+
 /// A line of GeoJSON.
 fn feature(
     polygon: &Polygon,
@@ -388,8 +398,15 @@ fn feature(
 ) -> Result<String, String> {
     let mut rings = Vec::new();
     for (i, ring) in polygon.rings.iter().enumerate() {
-        let mut ring =
-            ground(ring, affine).into_iter().map(|at| to_degrees.apply(at)).collect::<Result<Ring, _>>()?;
+        let plane = ground(ring, affine);
+        let mut ring = plane.iter().map(|at| to_degrees.apply(*at)).collect::<Result<Ring, _>>()?;
+        for (ends, degrees) in plane.windows(2).zip(ring.windows(2)) {
+            if jumps([ends[0], ends[1]], [degrees[0][0], degrees[1][0]], to_degrees)? {
+                return Err("polygons cross the 180th meridian, at which longitudes begin anew; write a GeoPackage (.gpkg), \
+                            which keeps the map's coordinates"
+                    .into());
+            }
+        }
         // Outer rings run counterclockwise, holes clockwise.
         let twice: f64 = ring.windows(2).map(|p| p[0][0] * p[1][1] - p[1][0] * p[0][1]).sum();
         if (twice > 0.0) != (i == 0) {

@@ -39,8 +39,8 @@ impl Scale {
     pub fn of_percentiles(scene: &mut Scene, low: f64, high: f64) -> Result<Vec<Scale>, MapError> {
         let mut samples = spread_samples(scene)?;
         if samples.iter().any(Vec::is_empty) {
-            let name = scene.info().path.display();
-            return Err(MapError::Mismatch(format!("{name} holds no data that a scale could be taken from")));
+            let reason = "there is nothing that a scale could be taken from".into();
+            return Err(MapError::Empty { path: scene.info().path.clone(), reason });
         }
         Ok(samples.iter_mut().map(|samples| Scale::between(samples, low, high)).collect())
     }

@@ -133,7 +133,7 @@ pub fn reference(map: &mut MapFile, points: &Path, field: &str) -> Result<Refere
     let mut said = Reference { confusion: vec![vec![0; k]; k], unlabelled: 0, outside: 0 };
     let mut places = Vec::new();
     for feature in &layer.features {
-        let Some(label) = text_of(&feature.fields[field]) else {
+        let Some(label) = feature.fields.get(field).and_then(text_of) else {
             said.unlabelled += 1;
             continue;
         };
@@ -241,5 +241,26 @@ mod tests {
         assert_eq!((said.confusion[5][5], said.confusion[1][1]), (40, 40));
         assert!(reference(&mut map, &path, "land").unwrap_err().to_string().contains("lc"));
         assert!(reference(&mut map, &out, "lc").unwrap_err().to_string().contains("without a label"));
+    }
+
+    #[test]
+    fn a_point_without_the_field_has_no_label() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut map, class) = map(&dir.path().join("map.tif"));
+        let points = dir.path().join("points.geojson");
+        let x = (0..160).find(|x| class(*x, 0) != NODATA).unwrap();
+        let point = |properties: &str| {
+            let at = format!("[{}, {}]", 5e5 + 10.0 * x as f64 + 5.0, 5.2e6 - 5.0);
+            format!(
+                r#"{{"type": "Feature", "properties": {{{properties}}}, "geometry": {{"type": "Point", "coordinates": {at}}}}}"#
+            )
+        };
+        let crs = r#""crs": {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32632"}}"#;
+        let features = [point(r#""lc": 3"#), point(r#""name": "gate""#), point("")].join(", ");
+        let text = format!(r#"{{"type": "FeatureCollection", {crs}, "features": [{features}]}}"#);
+        std::fs::write(&points, text).unwrap();
+        let said = reference(&mut map, &points, "lc").unwrap();
+        assert_eq!((said.unlabelled, said.outside), (2, 0));
+        assert_eq!(said.confusion[usize::from(class(x, 0))][3], 1);
     }
 }

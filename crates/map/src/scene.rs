@@ -117,7 +117,7 @@ impl Scene {
             bands: layout.samples,
             alpha: layout.alpha(),
             kind: layout.kind,
-            nodata: first.get(&tag::GDAL_NODATA).and_then(|e| parse_nodata(&e.text())),
+            nodata: first.get(&tag::GDAL_NODATA).and_then(|e| parse_nodata(&e.text(), layout.kind)),
             has_mask: mask.is_some(),
             geo: GeoTags::of(first),
         };
@@ -301,10 +301,10 @@ pub(crate) fn start_of(path: &Path) -> Result<Vec<u8>, MapError> {
     Ok(start)
 }
 
-/// GDAL's nodata tag: a number, `nan` or an infinity.
-fn parse_nodata(text: &str) -> Option<f64> {
-    let text = text.trim();
-    text.parse::<f64>().ok()
+/// GDAL's nodata tag: a number, `nan` or an infinity. Samples in f32 hold the number as near as they come to it.
+fn parse_nodata(text: &str, kind: SampleKind) -> Option<f64> {
+    let value = text.trim().parse::<f64>().ok()?;
+    Some(if kind == SampleKind::F32 { f64::from(value as f32) } else { value })
 }
 
 #[cfg(test)]
@@ -417,6 +417,16 @@ mod tests {
             kind.write(&path, |x, _, _| if x == 3 { f64::NAN } else { 1.0 });
             Scene::open(&path).unwrap().read(all, &mut patch).unwrap();
             assert!(patch.valid.iter().enumerate().all(|(i, valid)| *valid == (i % 20 != 3)));
+        }
+        // A number that f32 holds only nearly.
+        for (sample, nodata) in
+            [(SampleKind::F32, "-9999.9"), (SampleKind::F64, "-9999.9"), (SampleKind::F32, "1e20")]
+        {
+            let mut kind = Kind::new(20, 20, 1, sample);
+            kind.nodata = Some(nodata);
+            kind.write(&path, |x, _, _| if x == 3 { nodata.parse().unwrap() } else { 1.0 });
+            Scene::open(&path).unwrap().read(all, &mut patch).unwrap();
+            assert!(patch.valid.iter().enumerate().all(|(i, valid)| *valid == (i % 20 != 3)), "{nodata}");
         }
         // Chunks that are left out are nodata where there is such a value, and 0 otherwise.
         for (nodata, holds) in [(Some("9"), false), (None, true)] {

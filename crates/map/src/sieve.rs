@@ -5,8 +5,10 @@ use std::path::Path;
 use crate::mapper::finish_map;
 use crate::{Layer, LayerKind, MapError, MapFile, NODATA, Window};
 
-/// Rows that are written at once.
+/// Least number of rows that are written at once.
 const ROWS: usize = 256;
+/// Bytes for each pixel at hand: its class before and after, the number of its patch, and some for the patches themselves.
+const PIXEL_BYTES: u64 = 8;
 
 /// Connected pixels of one class within the rows at hand.
 #[derive(Clone, Default)]
@@ -18,16 +20,41 @@ struct Patch {
     border: Vec<(u8, usize)>,
 }
 
+/// Rows that are written at once, and rows above and below them that are looked at. At least as many are written as are looked
+/// at on one side, so that no row is read more than three times; where that is nearly the whole map, it is all of it, once.
+fn band(height: usize, pixels: usize) -> [usize; 2] {
+    let beyond = pixels.saturating_mul(2);
+    let rows = ROWS.max(beyond);
+    if rows.saturating_add(beyond.saturating_mul(2)) >= height { [height, 0] } else { [rows, beyond] }
+}
+
+/// About how many bytes [`sieve`] takes with a map of this size.
+///
+/// # Errors
+/// More pixels at hand than can be numbered.
+pub fn sieve_bytes(width: usize, height: usize, pixels: usize) -> Result<u64, MapError> {
+    let [rows, beyond] = band(height, pixels);
+    let rows = (rows + 2 * beyond).min(height);
+    match u32::try_from(rows.saturating_mul(width)) {
+        Ok(at_hand) => Ok(PIXEL_BYTES * u64::from(at_hand)),
+        Err(_) => Err(MapError::Mismatch(format!(
+            "specks of less than {pixels} pixels need {rows} rows of {width} pixels at hand, more than can be numbered; \
+             take a smaller area (--sieve)"
+        ))),
+    }
+}
+
 /// Gives each patch (pixels of a class that connect by their sides) of less than `pixels` pixels the class of those larger
 /// patches that it shares the longest border with (of equals the lowest id), and writes the map to `out`, which may be the
 /// map itself. Specks among specks alone stay as they are; pixels without data stay so and count for nothing. Gives the
 /// number of pixels that changed.
 ///
 /// A patch of less than n pixels has less than n rows, so that a band with 2n rows above and below shows each speck whole, and
-/// each patch beside it that is a speck too: memory is that of 256 + 4n rows. `progress(done, total)` counts rows.
+/// each patch beside it that is a speck too: memory is that of 256 + 4n or 6n rows ([`sieve_bytes`]). `progress(done, total)`
+/// counts rows.
 ///
 /// # Errors
-/// A map that cannot be read, a file that cannot be written.
+/// A map that cannot be read, a file that cannot be written, specks that need too many rows at hand.
 pub fn sieve(
     map: &mut MapFile,
     pixels: usize,
@@ -35,15 +62,17 @@ pub fn sieve(
     progress: &dyn Fn(usize, usize),
 ) -> Result<u64, MapError> {
     let (width, height) = (map.width(), map.height());
+    sieve_bytes(width, height, pixels)?;
+    let [step, beyond] = band(height, pixels);
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let spool = tempfile::tempfile_in(folder).map_err(|error| MapError::io(folder, &error))?;
     let mut layer = Layer::new(LayerKind::Classes, width, height, spool);
     let mut changed = 0;
     let mut ids = Vec::new();
-    for top in (0..height).step_by(ROWS) {
-        let rows = ROWS.min(height - top);
-        let first = top.saturating_sub(2 * pixels);
-        let last = (top + rows).saturating_add(2 * pixels).min(height);
+    for top in (0..height).step_by(step) {
+        let rows = step.min(height - top);
+        let first = top.saturating_sub(beyond);
+        let last = (top + rows + beyond).min(height);
         map.read_rows(first, last - first, &mut ids)?;
         let sieved = sieve_rows(&ids, width, pixels, [first > 0, last < height]);
         let core = (top - first) * width..(top - first + rows) * width;
@@ -154,7 +183,8 @@ mod tests {
         };
         let mut map = map_of(&path, width, height, ids);
         let all: Vec<u8> = (0..width * height).map(|at| ids(at % width, at / width)).collect();
-        for least in [2, 10, 60] {
+        // From 150 on it is one band.
+        for least in [2, 10, 60, 140, 400] {
             let expected = sieve_rows(&all, width, least, [false; 2]);
             let changed = sieve(&mut map, least, &out, &|_, _| {}).unwrap();
             let mut got = Vec::new();
@@ -163,5 +193,15 @@ mod tests {
             assert_eq!(changed, all.iter().zip(&expected).filter(|(a, b)| a != b).count() as u64);
             assert!(least < 10 || changed > 0);
         }
+    }
+
+    #[test]
+    fn rows_at_hand() {
+        assert_eq!((band(30_000, 5), band(30_000, 1000)), ([256, 10], [2000, 2000]));
+        assert_eq!((band(30_000, 5000), band(300, 20), band(9, usize::MAX)), ([30_000, 0], [300, 0], [9, 0]));
+        assert_eq!(sieve_bytes(10, 30_000, 1000).unwrap(), 8 * 10 * 6000);
+        assert_eq!(sieve_bytes(10, 30_000, usize::MAX).unwrap(), 8 * 10 * 30_000);
+        let error = sieve_bytes(100_000, 100_000, 20_000).unwrap_err().to_string();
+        assert!(error.contains("100000 rows of 100000") && error.contains("--sieve"), "{error}");
     }
 }

@@ -10,8 +10,10 @@ use crate::fill::Fill;
 use crate::vector::{Geometry, Vectors, text_of};
 use crate::{Affine, MapError, Patch, SampleKind, Scale, Scene, Transform, Window};
 
-/// Tiles on each side of a block that is held out as a whole.
-const BLOCK: usize = 4;
+/// Tiles on each side of a block that is held out as a whole, the most first, and the least number of blocks that there should
+/// be: as with scenes that are trained on.
+const BLOCK_SIDES: [usize; 3] = [4, 2, 1];
+const LEAST: usize = 16;
 
 /// How a scene is cut.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,8 @@ pub struct TileSettings {
     pub side: usize,
     /// Samples that become black and white, for each band; nothing for 8-bit samples as they are.
     pub scale: Option<Vec<Scale>>,
-    /// Share of the blocks of ground (4 x 4 tiles) that go to `val` instead of `train`; nothing for one folder.
+    /// Share of the blocks of ground that go to `val` instead of `train`; nothing for one folder. Blocks are of 4 x 4 tiles, of 2 x 2
+    /// or of one where there are fewer than 16 larger ones.
     pub holdout: Option<f64>,
     /// What the choice of blocks depends on.
     pub seed: u64,
@@ -243,8 +246,8 @@ fn label(scene: &Scene, classes: &ClassMap, patch: &Patch, at: usize) -> Result<
 /// scene and shares ground with the one before; both lie in the same block. A mask is in the class map's colours.
 ///
 /// # Errors
-/// A scene that is smaller than a tile or not of three bands, samples of more than 8 bits without a scale, files that cannot
-/// be read or written.
+/// A scene that is smaller than a tile, or than two of which one is held out, or not of three bands, samples of more than 8 bits
+/// without a scale, files that cannot be read or written.
 pub fn cut_tiles(
     scene: &mut Scene,
     mut labels: Option<&mut Labels>,
@@ -274,6 +277,13 @@ pub fn cut_tiles(
             info.kind.name()
         )));
     }
+    if settings.holdout.is_some() && info.width / side * (info.height / side) < 2 {
+        return Err(MapError::Mismatch(format!(
+            "{name} has {} x {} pixels, one tile of {side} x {side} without shared ground, and one alone cannot be held \
+             out of training; take smaller ones (--side)",
+            info.width, info.height
+        )));
+    }
     let starts = |length: usize| -> Vec<usize> {
         let mut starts: Vec<usize> = (0..length / side).map(|i| i * side).collect();
         if !length.is_multiple_of(side) {
@@ -283,7 +293,8 @@ pub fn cut_tiles(
     };
     let (across, down) = (starts(info.width), starts(info.height));
     // A last tile that was moved back belongs to the block of the one before it.
-    let block = |i: usize, length: usize| i.min((length / side).saturating_sub(1)) / BLOCK;
+    let tiles = block_side(info.width, info.height, side);
+    let block = |i: usize, length: usize| i.min((length / side).saturating_sub(1)) / tiles;
     let unknown = classes.classes.iter().find(|class| class.ignored).map(|class| class.id);
     let folder = |held_out: bool| -> PathBuf {
         match settings.holdout {
@@ -296,7 +307,7 @@ pub fn cut_tiles(
         std::fs::create_dir_all(&folder).map_err(|error| MapError::io(&folder, &error))?;
     }
     let io = |error: hectare_data::DataError| MapError::Mismatch(error.to_string());
-    let held_blocks = held_blocks(info.width, info.height, settings);
+    let held_blocks = held_blocks(info.width, info.height, tiles, settings);
     let mut counts = TileCounts::default();
     let mut patch = Patch::default();
     for (row, &y) in down.iter().enumerate() {
@@ -326,8 +337,7 @@ pub fn cut_tiles(
                 counts.left_out += 1;
                 continue;
             }
-            let place =
-                block(row, info.height) * info.width.div_ceil(side * BLOCK) + block(column, info.width);
+            let place = block(row, info.height) * blocks(info.width, side, tiles) + block(column, info.width);
             let held_out = held_blocks.contains(&place);
             let folder = folder(held_out);
             let image = Image::from_fn(side, side, |x, y| {
@@ -353,16 +363,23 @@ pub fn cut_tiles(
     Ok(counts)
 }
 
-/// The blocks of ground that are held out: as near to the share as whole blocks allow, and where there are two blocks at
-/// least one on each side.
-fn held_blocks(width: usize, height: usize, settings: &TileSettings) -> Vec<usize> {
+/// Blocks of `tiles` tiles along a side of a scene.
+fn blocks(length: usize, side: usize, tiles: usize) -> usize {
+    (length / side).div_ceil(tiles)
+}
+
+/// Tiles on each side of a block.
+fn block_side(width: usize, height: usize, side: usize) -> usize {
+    let enough = |tiles: &usize| blocks(width, side, *tiles) * blocks(height, side, *tiles) >= LEAST;
+    BLOCK_SIDES.into_iter().find(enough).unwrap_or(1)
+}
+
+/// The blocks of ground that are held out: as near to the share as whole blocks allow, and at least one on each side.
+fn held_blocks(width: usize, height: usize, tiles: usize, settings: &TileSettings) -> Vec<usize> {
     let Some(share) = settings.holdout else { return Vec::new() };
-    let blocks = |length: usize| (length / settings.side).div_ceil(BLOCK);
-    let columns = width.div_ceil(settings.side * BLOCK);
-    let n = blocks(width) * blocks(height);
+    let n = blocks(width, settings.side, tiles) * blocks(height, settings.side, tiles);
     let count = ((share * n as f64).round() as usize).clamp(1, n.saturating_sub(1).max(1));
-    let order = shuffle(&Key { seed: settings.seed, stream: 0, step: 0 }, n);
-    order.into_iter().take(count).map(|i| i / blocks(width) * columns + i % blocks(width)).collect()
+    shuffle(&Key { seed: settings.seed, stream: 0, step: 0 }, n).into_iter().take(count).collect()
 }
 
 #[cfg(test)]
@@ -448,5 +465,30 @@ mod tests {
         let mask = read_mask(&out.join(folder).join("0001_mask.png"), &classes).unwrap();
         assert!(mask.ids.iter().all(|id| *id == 4));
         assert!(Labels::open(&fields, &scene, &classes, "crop").is_err());
+    }
+
+    #[test]
+    fn a_small_scene_is_held_out_in_smaller_blocks() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scene.tif");
+        let classes = ClassMap::course();
+        let kind = |width, height| Kind::new(width, height, 3, SampleKind::U8);
+        let cut = |holdout: f64, out: &str| {
+            let settings = TileSettings { side: 20, scale: None, holdout: Some(holdout), seed: 1 };
+            let mut scene = Scene::open(&path).unwrap();
+            cut_tiles(&mut scene, None, &classes, &settings, &dir.path().join(out), &|_, _| {})
+        };
+        assert_eq!([block_side(320, 320, 20), block_side(300, 160, 20), block_side(90, 90, 20)], [4, 2, 1]);
+        for (i, (width, height, share)) in
+            [(90, 90, 0.9), (90, 90, 0.2), (45, 25, 0.9)].into_iter().enumerate()
+        {
+            kind(width, height).write(&path, |x, y, band| f64::from(noise(x, y, band)));
+            let said = cut(share, &format!("out{i}")).unwrap();
+            assert!(said.held_out > 0 && said.held_out < said.tiles, "{width} x {height}: {said:?}");
+        }
+        // Tiles that share ground are no two blocks.
+        kind(30, 30).write(&path, |x, y, band| f64::from(noise(x, y, band)));
+        let error = cut(0.5, "none").unwrap_err().to_string();
+        assert!(error.contains("--side") && !dir.path().join("none").exists(), "{error}");
     }
 }

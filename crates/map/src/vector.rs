@@ -47,10 +47,10 @@ pub fn text_of(value: &Value) -> Option<String> {
 }
 
 impl Vectors {
-    /// Reads the first layer of a GeoPackage, or a GeoJSON file (longitudes and latitudes).
+    /// Reads a GeoPackage of one layer, or a GeoJSON file (longitudes and latitudes).
     ///
     /// # Errors
-    /// A file that is not there, is damaged or of another kind, geometries other than points and polygons.
+    /// A file that is not there, is damaged or of another kind, several layers, geometries other than points and polygons.
     pub fn read(path: &Path) -> Result<Vectors, MapError> {
         let start = crate::scene::start_of(path)?;
         if start.starts_with(b"SQLite format 3") {
@@ -107,6 +107,18 @@ fn geopackage(path: &Path) -> Result<Vectors, MapError> {
     let none = || MapError::damaged(path, "a GeoPackage without a layer of features");
     let (columns, rows) = database.table("gpkg_geometry_columns")?.ok_or_else(none)?;
     let row = rows.first().ok_or_else(none)?;
+    if rows.len() > 1 {
+        let at = columns.iter().position(|name| name == "table_name").ok_or_else(none)?;
+        let names: Vec<String> = rows.iter().filter_map(|row| text_of(&row[at])).collect();
+        return Err(MapError::unsupported(
+            path,
+            format!(
+                "holds the layers {}, and one alone is read; export the one that is meant into a file of its own (ogr2ogr \
+                 one.gpkg many.gpkg LAYER)",
+                names.join(", ")
+            ),
+        ));
+    }
     let of = |name: &str| columns.iter().position(|c| c == name).map(|at| row[at].clone());
     let (Some(Value::Text(table)), Some(Value::Text(column)), Some(Value::Integer(srs))) =
         (of("table_name"), of("column_name"), of("srs_id"))
@@ -290,6 +302,7 @@ fn geometry_of_json(geometry: &serde_json::Value) -> Option<Geometry> {
 mod tests {
     use super::*;
     use crate::geopackage::{FieldKind, GeoPackage};
+    use crate::sqlite::{Table, Writer};
 
     #[test]
     fn what_is_written_is_read() {
@@ -319,6 +332,23 @@ mod tests {
             assert_eq!(read.features[0].fields["lc"], Value::Text("Forest".into()));
             assert_eq!(read.features[1].fields["n"], Value::Integer(70_000));
         }
+    }
+
+    #[test]
+    fn of_several_layers_none_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("many.gpkg");
+        let mut writer = Writer::new(std::fs::File::create(&path).unwrap()).unwrap();
+        let mut table = Table::default();
+        for (id, name) in [(1, "fields"), (2, "roads")] {
+            let row = [Value::Text(name.into()), Value::Text("geom".into()), Value::Integer(4326)];
+            writer.row(&mut table, id, &row).unwrap();
+        }
+        let root = writer.finish_table(table).unwrap();
+        let sql = "CREATE TABLE gpkg_geometry_columns (table_name TEXT, column_name TEXT, srs_id INTEGER)";
+        writer.finish(&[("gpkg_geometry_columns", root, sql)], &[], 0, 0).unwrap();
+        let error = Vectors::read(&path).unwrap_err().to_string();
+        assert!(error.contains("fields, roads") && error.contains("ogr2ogr"), "{error}");
     }
 
     #[test]

@@ -9,21 +9,42 @@ use hectare_net::ClassMap;
 
 use crate::args::{DataCheckArgs, TaskName};
 use crate::failure::{Answer, Failure, OrFail};
-use crate::{console, output, progress};
+use crate::{console, output, progress, scene_files};
 
 /// Prints the report; the answer is no when there are faults.
 ///
 /// # Errors
-/// When there is nothing to look at, or the list cannot be written (exit code 2).
+/// When there is nothing to look at, flags that do nothing, or the list cannot be written (exit code 2).
 pub fn run(args: &DataCheckArgs) -> Result<Answer, Failure> {
     if let Some(list) = &args.quarantine {
         output::check_file(list)?;
     }
     let found = if args.task.is_none() { scenes::list(&args.dir) } else { Vec::new() };
-    if !found.is_empty() {
+    if let Some(scene) = found.first() {
+        if args.dir.is_dir() {
+            let remedy =
+                "say what the pictures are for with --task, or put the scenes into a folder of their own";
+            scene_files::check_alone(scene, &args.dir, remedy)?;
+        }
+        let flags = [
+            (args.class_map.is_some(), "--class-map"),
+            (args.against.is_some(), "--against"),
+            (args.quarantine.is_some(), "--quarantine"),
+        ];
+        if let Some((_, flag)) = flags.into_iter().find(|(given, _)| *given) {
+            return Err(Failure::input(format_args!(
+                "{flag} is for pictures, and {} is a scene",
+                scene.display()
+            ))
+            .help("leave it out"));
+        }
         return scenes::run(&found, args.json);
     }
     let task = args.task.unwrap_or_else(|| guess(&args.dir));
+    if task == TaskName::Classify && args.class_map.is_some() {
+        return Err(Failure::input("--class-map is for masks, and these are pictures with a class each")
+            .help("leave it out, or say --task segment"));
+    }
     let against = args.against.as_deref();
     let bar = progress::Counter::new("pictures checked");
     let progress = |done, total| bar.set(done, total);

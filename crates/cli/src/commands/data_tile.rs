@@ -41,8 +41,8 @@ pub struct DataTileArgs {
     /// Samples that become black and white: LOW:HIGH, one for each band, or pLOW:HIGH for percentiles.
     #[arg(long, visible_alias = "levels", value_name = "LOW:HIGH", value_parser = scale, allow_hyphen_values = true)]
     pub scale: Option<Levels>,
-    /// Put this share of the ground, in whole blocks of 4 x 4 tiles, into OUT/val and the rest into OUT/train, so that no
-    /// neighbours of training tiles are measured.
+    /// Put this share of the ground, in whole blocks of 4 x 4 tiles (2 x 2 or single ones where there are fewer than 16), into
+    /// OUT/val and the rest into OUT/train, so that few neighbours of training tiles are measured.
     #[arg(long, value_name = "SHARE", value_parser = share)]
     pub holdout: Option<f64>,
     /// The number that the choice of blocks depends on.
@@ -112,5 +112,13 @@ pub fn run(args: &DataTileArgs) -> Result<Answer, Failure> {
         "wrote {} tiles{held_out}; left out {} without data or labels everywhere",
         said.tiles, said.left_out
     ));
-    Ok(if said.tiles > 0 { Answer::Yes } else { Answer::No })
+    // Where labels are few, all of them may lie in blocks of one side.
+    let one_sided = args.holdout.is_some() && (said.held_out == 0 || said.held_out == said.tiles);
+    if one_sided && said.tiles > 0 {
+        let (none, all) = if said.held_out == 0 { ("val", "train") } else { ("train", "val") };
+        console::warn(format_args!(
+            "there is nothing in {none}: all tiles that were written lie in {all}; try smaller ones (--side) or another --seed"
+        ));
+    }
+    Ok(if said.tiles > 0 && !one_sided { Answer::Yes } else { Answer::No })
 }

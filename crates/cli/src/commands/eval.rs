@@ -56,6 +56,10 @@ struct Iou {
 pub fn run(args: &EvalArgs) -> Result<Answer, Failure> {
     let loaded = Loaded::open(&args.model)?;
     if loaded.card.spec.model.is_classifier() {
+        if args.min_miou.is_some() {
+            return Err(Failure::input("--min-miou is for masks, and this model is a classifier")
+                .help("ask for an accuracy with --min-accuracy"));
+        }
         classification(loaded, args)
     } else {
         segmentation(loaded, args)
@@ -129,13 +133,14 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     let scores = class_scores(&report, &classes);
     let orphans: Vec<String> = set.orphans.iter().map(|path| path.display().to_string()).collect();
     warn_of_orphans(&set);
+    let accuracy = found.confusion.accuracy();
     if args.json {
         console::json(&Iou {
             protocol,
             tta: args.tta,
             classes: scores,
             mean_iou: report.mean,
-            pixel_accuracy: found.confusion.accuracy(),
+            pixel_accuracy: accuracy,
             loss: found.loss.mean(),
             confusion: found.confusion.rows(),
             images: set.samples.len(),
@@ -144,7 +149,6 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
     } else {
         let column = (String::from("IoU"), scores.iter().map(|class| class.iou).collect(), report.mean);
         let names = scores.iter().map(|class| class.name.clone()).collect::<Vec<_>>();
-        let accuracy = found.confusion.accuracy();
         console::result(format_args!(
             "protocol {protocol}, {} tiles{}, pixel accuracy {accuracy:.4}\n\n{}",
             set.samples.len(),
@@ -152,7 +156,11 @@ fn segmentation(loaded: Loaded, args: &EvalArgs) -> Result<Answer, Failure> {
             table::figures(&names, &[column])
         ))?;
     }
-    Ok(answer(below("mean IoU", report.mean, args.min_miou)))
+    let low = [
+        below("mean IoU", report.mean, args.min_miou),
+        below("pixel accuracy", Some(accuracy), args.min_accuracy),
+    ];
+    Ok(answer(low.contains(&true)))
 }
 
 /// Says which files have no partner.

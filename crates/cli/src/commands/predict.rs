@@ -48,6 +48,9 @@ pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
     output::check_folder(&args.out)?;
     let loaded = Loaded::open(&args.model)?;
     let classifier = loaded.card.spec.model.is_classifier();
+    if !classifier {
+        spare_masks(&paths, &args.out)?;
+    }
     // The first pass: every picture decodes.
     let counter = Counter::new("pictures checked");
     let facts =
@@ -66,6 +69,24 @@ pub fn run(args: &PredictArgs) -> Result<Answer, Failure> {
     output::create_folder(&args.out)?;
     if classifier { classify(&mut model, &paths, args) } else { segment(&mut model, &paths, args) }?;
     Ok(Answer::Yes)
+}
+
+/// Refuses to write over a mask that lies beside its picture: it may be the truth.
+///
+/// # Errors
+/// Names the mask (exit code 2).
+fn spare_masks(paths: &[PathBuf], out: &Path) -> Result<(), Failure> {
+    for path in paths {
+        let mask = format!("{}_mask.png", output_stem(path));
+        if output::same_file(&path.with_file_name(&mask), &out.join(&mask)) {
+            return Err(Failure::input(format_args!(
+                "{} lies beside its picture and would be written over",
+                out.join(&mask).display()
+            ))
+            .help("give --out another folder"));
+        }
+    }
+    Ok(())
 }
 
 /// Writes a mask for each picture, and its probabilities if wanted.

@@ -68,6 +68,10 @@ pub fn run(args: &ReportArgs) -> Result<Answer, Failure> {
         runs.iter_mut().filter(|run| !run.is_classifier()).for_each(|run| run.config.val = data.clone());
     }
     if let Some(file) = &args.class_map {
+        if !runs.iter().any(Run::is_classifier) {
+            return Err(Failure::input("--class-map is for a classifier, and there is no run of one")
+                .help("name its run folder too, or leave --class-map out"));
+        }
         let names = read_class_map(file).or_input()?;
         for run in runs.iter_mut().filter(|run| run.is_classifier()) {
             if names.len() != run.classes.len() {

@@ -17,7 +17,7 @@ use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Watcher;
 use crate::reproduce::pace::measure;
 use crate::reproduce::plan::{Plan, SHARES, Sizes, Stage, Wish, plan};
-use crate::{console, output, signals, study};
+use crate::{console, download, output, signals, study};
 
 /// Longer than this is not begun without being asked twice.
 const LONG_S: f64 = 24.0 * 3600.0;
@@ -49,8 +49,8 @@ pub struct ReproduceArgs {
     /// Scale tiles to this side; undone on the masks.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub resize: Option<usize>,
-    /// Weights to start from, as an ImageNet trunk.
-    #[arg(long, value_name = "FILE")]
+    /// Weights to start from: an ImageNet trunk's file, or imagenet for torchvision's, downloaded once.
+    #[arg(long, value_name = "FILE|imagenet")]
     pub init: Option<PathBuf>,
     /// Only the first N pictures of each set.
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -89,13 +89,13 @@ fn hours(text: &str) -> Result<f64, String> {
 /// Plans, trains, scores and reports.
 ///
 /// # Errors
-/// Data that is not there, a folder begun with other settings, or a plan that takes days (exit code 2); what fails
-/// later (exit code 3).
+/// Data or weights that are not there, settings that cannot be, a folder begun with other settings, or a plan that takes days
+/// (exit code 2); what fails later (exit code 3).
 pub fn run(args: &ReproduceArgs, threads: Option<usize>) -> Result<Answer, Failure> {
     let begun = Instant::now();
     output::check_folder(&args.out)?;
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
-    let wish = Wish {
+    let mut wish = Wish {
         data: absolute(&args.data),
         preset: args.preset,
         hours: args.hours,
@@ -109,15 +109,28 @@ pub fn run(args: &ReproduceArgs, threads: Option<usize>) -> Result<Answer, Failu
         seed: args.seed,
     };
     let sizes = sizes(&wish)?;
+    // After what costs nothing to find out: they may have to be downloaded.
+    if args.init.as_deref().is_some_and(download::is_imagenet) {
+        let file = download::published(download::imagenet(ModelKind::Vgg16), false)?;
+        wish.init = Some(absolute(&file));
+    }
     let plan = match read_plan(&args.out, &wish)? {
         Some(plan) => {
             console::say(format_args!("going on with {}", args.out.display()));
             plan
         }
         None => {
+            if let Some(missing) = wish.init.as_ref().filter(|init| !init.exists()) {
+                return Err(Failure::input(format_args!("{} is not there", missing.display()))
+                    .help("--init names a file of weights; --init imagenet gets torchvision's"));
+            }
             console::say("timing some steps to plan with");
             let plan = make_plan(wish, sizes)?;
             check_length(&plan, args)?;
+            // Every stage, so that no flag is found wrong hours later.
+            for index in 0..plan.stages.len() {
+                config(&plan, index, &args.out, plan.wish.hours, threads)?;
+            }
             output::create_folder(&args.out)?;
             let text = serde_json::to_vec_pretty(&plan).map_err(Failure::work)?;
             files::write(&plan_file(&args.out), text).or_work()?;
@@ -306,7 +319,7 @@ fn config(
         flags.set("init", init);
         flags.set("partial", true);
     }
-    TrainConfig::resolve(&[flags]).or_work()
+    TrainConfig::resolve(&[flags]).or_input()
 }
 
 /// The grader's words on the masks of every segmentation run, in `scores`.

@@ -54,10 +54,10 @@ pub fn measure(model: ModelKind, preset: Preset, width: f64, side: usize, n: usi
     let mut spec = ModelSpec::new(model);
     (spec.width, spec.geometry, spec.head, spec.input) =
         (width, settings.geometry, settings.head, [side, side]);
-    let network = hectare_net::build(&spec).or_work()?;
+    let network = hectare_net::build(&spec).or_input()?;
     let isa = Isa::best();
     let shape = Shape { c: spec.bands, h: side, w: side };
-    let result = network.output_shape(shape).or_work()?;
+    let result = network.output_shape(shape).or_input()?;
     let mut params = initialise(&network, 1);
     let mut images = AlignedVec::zeroed(n * shape.len());
     for (index, value) in images.iter_mut().enumerate() {

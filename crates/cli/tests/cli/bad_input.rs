@@ -203,6 +203,27 @@ fn values_that_cannot_be() {
 }
 
 #[test]
+fn masks_beside_their_pictures() {
+    let place = place();
+    place.refuses("predict m.safetensors tiles --out tiles", &["0000_mask.png", "written over", "--out"]);
+    place.refuses("predict m.safetensors tiles/0001_sat.png --out ./tiles/", &["0001_mask.png"]);
+    // Where there are none, nothing is lost.
+    std::fs::create_dir(place.at("bare")).unwrap();
+    std::fs::copy(place.at("tiles/0000_sat.png"), place.at("bare/0000_sat.png")).unwrap();
+    place.hectare("predict m.safetensors bare --out bare").exits(0);
+    assert!(place.at("bare/0000_mask.png").exists());
+}
+
+#[test]
+fn flags_that_would_do_nothing() {
+    let place = place();
+    std::fs::write(place.at("map.csv"), "name,r,g,b\na,0,0,0\nb,255,255,255\n").unwrap();
+    place.refuses("data check pictures --class-map map.csv", &["--class-map", "--task segment"]);
+    place.refuses("data check tiles --task classify --class-map map.csv", &["--class-map"]);
+    place.refuses("eval c.safetensors --data pictures --min-miou 0.5", &["--min-miou", "--min-accuracy"]);
+}
+
+#[test]
 fn two_inputs_of_one_stem() {
     let place = place();
     std::fs::create_dir(place.at("more")).unwrap();

@@ -144,6 +144,9 @@ fn eval_agrees_with_score() {
     let said = place.hectare("eval m.safetensors --data tiles --protocol ignore").exits(0);
     assert!(said.out.contains("protocol ignore") && said.out.contains("Rangeland"), "{said:?}");
     place.hectare("eval m.safetensors --data tiles --min-miou 1.01").exits(1);
+    place.hectare("eval m.safetensors --data tiles --min-accuracy 0").exits(0);
+    let said = place.hectare("eval m.safetensors --data tiles --min-accuracy 1.01").exits(1);
+    assert!(said.err.contains("pixel accuracy"), "{said:?}");
 }
 
 #[test]

@@ -121,6 +121,9 @@ fn points_and_polygons_of_a_map() {
     let place = place();
     place.hectare("predict model.safetensors scene.tif --out map.tif -q").exits(0);
     place.hectare("sample map.tif --per-class 5 --out points.gpkg").exits(0);
+    place.hectare("sample map.tif --per-class 5 --out new/points.gpkg").exits(0);
+    place.hectare("polygons map.tif --out new/er/map.gpkg").exits(0);
+    assert!(place.at("new/points.gpkg").exists() && place.at("new/er/map.gpkg").exists());
     place.refuses("sample map.tif --out points.gpkg", &["may hold labels"]);
     place.refuses("area map.tif --reference points.gpkg", &["without a label"]);
     place.hectare("polygons map.tif --out map.gpkg --simplify 1").exits(0);
@@ -136,6 +139,7 @@ fn points_and_polygons_of_a_map() {
     let said = place.hectare("area map.tif --zones map.geojson --zone-field class --json").exits(0).json();
     assert_eq!(said["zones"].as_array().unwrap().len(), features.len());
     place.refuses("polygons map.tif --out map.shp", &[".gpkg"]);
+    place.refuses("polygons map.tif --out newer/map.shp", &[".gpkg"]);
 }
 
 #[test]
@@ -144,6 +148,7 @@ fn what_is_wrong_is_said_before_work_begins() {
     let predict = |rest: &str| format!("predict model.safetensors {rest}");
     place.refuses(&predict("scene.tif --out scene.tif"), &["scene and map in one"]);
     place.refuses(&predict("scene.tif --out map.tif --palette"), &["--palette"]);
+    place.refuses(&predict("scene.tif --out map.tif --overlay"), &["--overlay"]);
     place.refuses(&predict("scene.tif --out map.tif --tile 100"), &["multiples of 32"]);
     place.refuses(&predict("scene.tif --out map.tif --bands 1,2,7"), &["no band 7"]);
     place.refuses(&predict("scene.tif --out no/such/folder.txt/map.tif --tile 0"), &["--tile"]);
@@ -154,6 +159,14 @@ fn what_is_wrong_is_said_before_work_begins() {
     place.refuses(&predict("tiles --out masks --confidence"), &["--confidence", "pictures"]);
     place.refuses(&predict("scene.tif tiles/0000_sat.png --out maps"), &["no scene"]);
     place.refuses(&predict("scene.tif two.tif --out map.tif"), &["one file"]);
+    // A scene among pictures hides neither.
+    scene(&place.at("tiles/stray.tif"), [40, 30], 3, true, land);
+    place.refuses(&predict("tiles --out masks"), &["stray.tif", "0000_sat.png", "one by one"]);
+    place.refuses("data check tiles", &["stray.tif", "0000_sat.png", "--task"]);
+    for flag in ["--class-map x.csv", "--against scenes", "--quarantine q.txt"] {
+        let (name, _) = flag.split_once(' ').unwrap();
+        place.refuses(&format!("data check scene.tif {flag}"), &[name, "scene.tif"]);
+    }
     scene(&place.at("cut.tif"), [150, 90], 3, true, land);
     place.truncate("cut.tif", 0.5);
     place.refuses(&predict("cut.tif --out map.tif"), &["cut.tif", "truncated"]);
@@ -191,6 +204,16 @@ fn what_is_wrong_is_said_before_work_begins() {
     let said = place.hectare(&predict("empty.tif --out nothing.tif --bands 1,1,1")).exits(3);
     said.complains(&["empty.tif", "no data"]);
     assert_eq!(place.tree().len(), before);
+    // Among others it does not keep them from being mapped.
+    std::fs::create_dir(place.at("many")).unwrap();
+    std::fs::copy(place.at("empty.tif"), place.at("many/a.tif")).unwrap();
+    scene(&place.at("many/b.tif"), [40, 30], 2, true, land);
+    for levels in ["", "--scale p2:98"] {
+        let said = place.hectare(&predict(&format!("many --out maps --bands 1,1,1 {levels}"))).exits(3);
+        assert!(!place.at("maps/a_map.tif").exists() && said.out.contains("b_map.tif"), "{said:?}");
+        said.complains(&["a.tif holds no data", "1 of 2 scenes"]);
+        std::fs::remove_dir_all(place.at("maps")).unwrap();
+    }
     let said = place.hectare("area nowhere.tif --pixel-m 10 --class-map other.csv");
     assert_eq!(said.code, 2, "ids beyond the class map: {said:?}");
 }
@@ -216,6 +239,7 @@ fn scenes_are_listed_and_cut_into_tiles_that_train() {
     place.hectare(train).exits(0);
     place.refuses("data tile scenes/a.tif --out tiles", &["not empty"]);
     place.refuses("data tile scenes/a.tif --out new --side 500", &["--side"]);
+    place.refuses("data tile scenes/a.tif --out new --side 150 --holdout 0.5", &["one tile", "--side"]);
     place.refuses("data tile labels.tif --out new --side 64", &["--bands"]);
 }
 
@@ -255,5 +279,9 @@ fn specks_go() {
     let place = place();
     let said = place.hectare("predict model.safetensors scene.tif --out map.tif --sieve 0.3").exits(0);
     assert!(said.err.contains("less than 30 pixels"), "{said:?}");
+    // Larger than the map: all of it is one speck, or all are among specks alone.
+    place
+        .hectare(&format!("predict model.safetensors scene.tif --out map.tif --sieve {}px", usize::MAX))
+        .exits(0);
     place.refuses("predict model.safetensors scene.tif --out map.tif --sieve x", &["--sieve"]);
 }

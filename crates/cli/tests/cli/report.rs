@@ -84,6 +84,7 @@ fn runs_that_cannot_be_shown() {
     place.refuses("report run --out a.html", &["a.html is a folder"]);
     place.refuses("report run --out tiles/0000_sat.png/b.html", &["cannot be written"]);
     place.refuses("report run --tsne tiles --out b.html", &["holds no map.csv"]);
+    place.refuses("report run --class-map run/classes.toml --out b.html", &["--class-map", "classifier"]);
     let copy = |to: &str| {
         std::fs::create_dir(place.at(to)).unwrap();
         for file in ["config.toml", "env.json", "classes.toml", "metrics.jsonl"] {
@@ -111,6 +112,16 @@ fn reproduce_goes_all_the_way_and_skips_what_is_done() {
     place.refuses("reproduce --data data --out out", &["p1_data/val_50 is not there"]);
     place.pictures("data/p1_data/val_50", 3, 2);
     let line = "reproduce --data data --out out --epochs 1 --width 0.03125 --classify-input 32 --input 32";
+    place.refuses(&format!("{line} --init none.pth"), &["none.pth is not there", "imagenet"]);
+    place.refuses(&line.replace("0.03125", "0"), &["width"]);
+    let mut command = place.command(&format!("{line} --init imagenet"));
+    // Nobody listens there.
+    command.env("HECTARE_MIRROR", "http://127.0.0.1:1").env("no_proxy", "127.0.0.1");
+    command.env("XDG_CACHE_HOME", place.at("cache")).env_remove("TORCH_HOME");
+    let output = command.output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(3) && err.contains("vgg16-397923af.pth"), "{err}");
+    assert!(!place.at("out").exists());
     let said = place.hectare(line).exits(0);
     for words in ["classifier", "fcn32s", "fcn16s", "fcn8s", "report.html", "report.md"] {
         assert!(said.out.contains(words), "{said:?}");

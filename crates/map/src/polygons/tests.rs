@@ -173,3 +173,25 @@ fn simplified_borders_stay_shared_and_cross_nothing() {
         }
     }
 }
+
+#[test]
+fn geojson_takes_no_polygon_across_the_180th_meridian() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, out) = (dir.path().join("map.tif"), dir.path().join("map.geojson"));
+    let write = |kind: Kind, out: &Path| {
+        kind.write(&path, |_, _, _| 1.0);
+        let mut map = MapFile::open(&path).unwrap();
+        write_polygons(&mut map, None, &PolygonSettings::default(), out, &|_, _| {})
+    };
+    // UTM zone 1 begins at 180 degrees, near 170 km east here.
+    let zone = || Kind::new(20, 8, 1, SampleKind::U8).on_ground(32601, 1000.0, [160_000.0, 1_000_000.0]);
+    let error = write(zone(), &out).unwrap_err().to_string();
+    assert!(error.contains("180th") && error.contains(".gpkg"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no half file");
+    assert_eq!(write(zone(), &dir.path().join("map.gpkg")).unwrap().polygons, 1);
+    // Lines that are longer than half a turn, in two systems.
+    let globe = Kind::new(360, 4, 1, SampleKind::U8).on_ground(4326, 1.0, [-180.0, 2.0]);
+    assert_eq!(write(globe, &out).unwrap().polygons, 1);
+    let globe = Kind::new(400, 4, 1, SampleKind::U8).on_ground(3857, 1e5, [-2e7, 2e5]);
+    assert_eq!(write(globe, &out).unwrap().polygons, 1);
+}

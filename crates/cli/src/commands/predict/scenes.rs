@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use hectare_map::{
     Levels, MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Resampled, Scale, Scene, SceneCard,
-    sieve,
+    SceneInfo, sieve, sieve_bytes,
 };
 
 use super::resampling;
@@ -17,6 +17,10 @@ use crate::failure::{Answer, Failure, OrFail};
 use crate::progress::Counter;
 use crate::{console, output, scene_files};
 
+/// What to do about scenes without data.
+const NODATA_HELP: &str =
+    "`hectare data check` tells nodata value, alpha channel and mask; leave out what is empty indeed";
+
 /// A scene and the map to be made of it.
 pub struct Job {
     scene: PathBuf,
@@ -26,7 +30,8 @@ pub struct Job {
 /// The scenes that the inputs name; nothing where they are pictures, to be made masks of.
 ///
 /// # Errors
-/// Pictures among scenes, a folder or list that cannot be read, two scenes whose maps would have one name (exit code 2).
+/// Pictures among scenes, a folder of both, a folder or list that cannot be read, two scenes whose maps would have one name
+/// (exit code 2).
 pub fn jobs(args: &PredictArgs) -> Result<Option<Vec<Job>>, Failure> {
     let unreadable =
         |path: &Path, error: &std::io::Error| Failure::input(format_args!("{}: {error}", path.display()));
@@ -35,8 +40,13 @@ pub fn jobs(args: &PredictArgs) -> Result<Option<Vec<Job>>, Failure> {
     for input in &args.inputs {
         if input.is_dir() {
             let mut found = scene_files::in_folder(input).map_err(|error| unreadable(input, &error))?;
-            if found.is_empty() {
-                pictures.push(input.clone());
+            match found.first() {
+                Some(scene) => scene_files::check_alone(
+                    scene,
+                    input,
+                    "name one by one what is meant, or put scenes and pictures into folders of their own",
+                )?,
+                None => pictures.push(input.clone()),
             }
             scenes.append(&mut found);
         } else if scene_files::is_list(input) {
@@ -90,19 +100,24 @@ pub fn jobs(args: &PredictArgs) -> Result<Option<Vec<Job>>, Failure> {
     Ok(Some(jobs))
 }
 
-/// Makes the maps and prints the area of their classes.
+/// Makes the maps and prints the area of their classes. Of several scenes those without data are left out.
 ///
 /// # Errors
 /// Scenes, model, flags or outputs that cannot be used, found before anything is written (exit code 2); what fails
-/// later (exit code 3).
+/// later, and at the end scenes without data (exit code 3).
 pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
     if args.palette {
         return Err(Failure::input("--palette is for masks; maps have a palette anyway").help("leave it out"));
     }
+    if args.overlay {
+        return Err(
+            Failure::input("--overlay is for masks of pictures, and these are scenes").help("leave it out")
+        );
+    }
     let flags = &args.scene;
     for job in jobs {
         output::check_file(&job.out)?;
-        if same_file(&job.scene, &job.out) {
+        if output::same_file(&job.scene, &job.out) {
             return Err(Failure::input(format_args!("{} is scene and map in one", job.out.display()))
                 .help("give --out another name"));
         }
@@ -120,29 +135,33 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
     let reach = model.reach();
     // All scenes are opened before the first map is begun.
     let mut largest = [0, 0];
+    let mut with_data = Vec::new();
     for job in jobs {
         let mut scene = Scene::open(&job.scene).or_input()?;
-        recipe(&card, &mut scene, args).or_input()?;
+        if unless_empty(recipe(&card, &mut scene, args), jobs).or_input()?.is_none() {
+            continue;
+        }
         let info = scene.info();
         let factor = resampling::factor(card.ground_resolution, info, flags.resample)?;
         let settings = resampling::settings(&settings, flags.tile, factor);
-        if matches!(flags.sieve, Some(Speck::Hectares(_))) && info.pixel_m().is_none() {
-            return Err(Failure::input(format_args!(
-                "{} has no coordinate system that tells the area of specks",
-                info.path.display()
-            ))
-            .help("give it in pixels (--sieve 20px)"));
+        if let Some(speck) = flags.sieve {
+            check_specks(speck, info)?;
         }
         let grid = settings.grid(info.width, info.height, reach).or_input()?;
         let seen = resampling::seen([grid.down.size(0), grid.across.size(0)], factor);
         largest = [largest[0].max(seen[0]), largest[1].max(seen[1])];
+        with_data.push(job);
+    }
+    if with_data.is_empty() {
+        return Err(Failure::input("none of the scenes holds data").help(NODATA_HELP));
     }
     model.check_memory(largest)?;
     let mut segmenter = model.into_segmenter(args.tta)?;
     if jobs.first().is_some_and(|job| job.out != args.out) {
         output::create_folder(&args.out)?;
     }
-    for job in jobs {
+    let mut maps = 0;
+    for job in with_data {
         let mut scene = Scene::open(&job.scene).or_input()?;
         let recipe = recipe(&card, &mut scene, args).or_input()?;
         let factor = resampling::factor(card.ground_resolution, scene.info(), flags.resample)?;
@@ -175,10 +194,19 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
             Some(factor) => mapper.run(&mut Resampled::new(segmenter.as_mut(), factor), &progress),
             None => mapper.run(segmenter.as_mut(), &progress),
         };
-        let mapped = mapped.map_err(|error| {
-            Failure::work(error).help("the same command takes up what is finished, once the reason is gone")
-        })?;
         counter.finish();
+        let mapped = unless_empty(mapped, jobs).map_err(|error| {
+            let help = match error {
+                MapError::Empty { .. } => NODATA_HELP,
+                _ => {
+                    "once the reason is gone, the same command takes up what is finished of this map; maps that are \
+                     whole are made anew"
+                }
+            };
+            Failure::work(error).help(help)
+        })?;
+        let Some(mapped) = mapped else { continue };
+        maps += 1;
         if mapped.resumed_rows > 0 {
             console::say(format_args!("took up {} finished rows of windows", mapped.resumed_rows));
         }
@@ -195,7 +223,51 @@ pub fn run(args: &PredictArgs, jobs: &[Job]) -> Result<Answer, Failure> {
         console::say(format_args!("wrote {}", job.out.display()));
         area::print_counts(&job.out, jobs.len() > 1)?;
     }
+    if maps < jobs.len() {
+        let (count, all) = (jobs.len() - maps, jobs.len());
+        return Err(Failure::work(format_args!("{count} of {all} scenes hold no data and have no map"))
+            .help(NODATA_HELP));
+    }
     Ok(Answer::Yes)
+}
+
+/// What was made of a scene; nothing, and a warning, where it is one of several and holds no data.
+fn unless_empty<T>(made: Result<T, MapError>, jobs: &[Job]) -> Result<Option<T>, MapError> {
+    match made {
+        Err(error @ MapError::Empty { .. }) if jobs.len() > 1 => {
+            console::warn(format_args!("{error}; the scene is left out"));
+            Ok(None)
+        }
+        made => made.map(Some),
+    }
+}
+
+/// Refuses specks whose number of pixels is not known, or that need more memory than there is.
+fn check_specks(speck: Speck, info: &SceneInfo) -> Result<(), Failure> {
+    let name = info.path.display();
+    let pixels = match (speck, info.pixel_m()) {
+        (Speck::Pixels(pixels), _) => pixels,
+        (Speck::Hectares(area_ha), Some(pixel_m)) => (area_ha * 1e4 / pixel_m.powi(2)).ceil() as usize,
+        (Speck::Hectares(_), None) => {
+            return Err(Failure::input(format_args!(
+                "{name} has no coordinate system that tells the area of specks"
+            ))
+            .help("give it in pixels (--sieve 20px)"));
+        }
+    };
+    let needed = sieve_bytes(info.width, info.height, pixels).or_input()?;
+    let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
+    if needed > available {
+        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+        return Err(Failure::input(format_args!(
+            "{name}: to take out specks of less than {pixels} pixels would need {:.1} GiB of memory and {:.1} GiB are \
+             available",
+            gib(needed),
+            gib(available)
+        ))
+        .help("take a smaller area (--sieve)"));
+    }
+    Ok(())
 }
 
 /// Takes the specks out of a finished map.
@@ -237,8 +309,4 @@ fn stamp(path: &Path) -> String {
     let Ok(found) = fs::metadata(path) else { return String::new() };
     let changed = found.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
     format!("{}:{}", found.len(), changed.map_or(0, |at| at.as_nanos()))
-}
-
-fn same_file(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
