@@ -40,9 +40,9 @@ pub struct Global {
     #[arg(long, global = true, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     /// What convolutions multiply: f32, or numbers rounded to bf16 with sums in f32, several times as fast where
-    /// the CPU has a unit for it (Intel AMX).
-    #[arg(long, global = true, value_name = "TYPE", default_value = "f32", hide_default_value = true)]
-    pub precision: Precision,
+    /// the CPU has a unit for it (Intel AMX) [default: f32, or what the run that `train --resume` names began with].
+    #[arg(long, global = true, value_name = "TYPE")]
+    pub precision: Option<Precision>,
     /// Say more on stderr.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
@@ -301,10 +301,10 @@ pub struct EvalArgs {
     /// Only the first N pictures.
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
-    /// Exit with 1 if the mean IoU is lower.
+    /// Exit with 1 if the mean IoU of a segmentation network is lower.
     #[arg(long, value_name = "X")]
     pub min_miou: Option<f64>,
-    /// Exit with 1 if the accuracy is lower.
+    /// Exit with 1 if the accuracy is lower, of a segmentation network that of pixels.
     #[arg(long, value_name = "X")]
     pub min_accuracy: Option<f64>,
     /// Print one JSON document.
@@ -341,7 +341,7 @@ pub struct PredictArgs {
     /// Flags that go with ONNX models.
     #[command(flatten)]
     pub onnx: OnnxArgs,
-    /// Also write OUT/STEM_overlay.png: the mask over the picture.
+    /// Also write OUT/STEM_overlay.png: the mask over the picture (not of scenes).
     #[arg(long)]
     pub overlay: bool,
 }

@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     if let Some(threads) = hectare.global.threads {
         hectare_kernels::threads::set_default_threads(threads);
     }
-    match choose_precision(hectare.global.precision).and_then(|()| run(&hectare)) {
+    match choose_precision(&hectare).and_then(|()| run(&hectare)) {
         Ok(Answer::Yes) => ExitCode::SUCCESS,
         Ok(Answer::No) => ExitCode::from(1),
         Err(failure) => {
@@ -45,7 +45,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn choose_precision(precision: Precision) -> Result<(), Failure> {
+/// What was asked for; a run that is gone on with keeps what it began with, if this CPU can.
+fn choose_precision(hectare: &Hectare) -> Result<(), Failure> {
+    let Some(precision) = hectare.global.precision else {
+        if let Command::Train(args) = &hectare.command {
+            Isa::prefer_bf16(commands::train::resumes_in_bf16(args));
+        }
+        return Ok(());
+    };
     if precision == Precision::Bf16 {
         if Isa::bf16().is_none() {
             let message =

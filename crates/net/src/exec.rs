@@ -17,6 +17,7 @@ mod tests;
 mod trainer;
 
 pub use error::ExecError;
+pub(crate) use error::check_length;
 pub(crate) use fusion::Options;
 pub use predictor::{Output, Predictor};
 pub(crate) use program::{Program, Purpose};

@@ -4,18 +4,20 @@ use std::fmt;
 
 use hectare_kernels::Isa;
 
-use crate::exec::{ExecError, ForwardStep, Options, Program, Purpose};
+use crate::exec::{ExecError, ForwardStep, Options, Program, Purpose, check_length};
 use crate::{Network, Shape};
 
 /// What the memory is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mode {
+pub enum Mode<'a> {
     /// Training.
     Train {
         /// Numbers that the optimiser keeps for each parameter: 1 for SGD with momentum, 2 for AdamW.
         optimiser_slots: usize,
         /// Whether values may be computed again to save memory: [`crate::Trainer::recompute`].
         recompute: bool,
+        /// Which parameters are trained, in the order of the layout; `None`: all. What only the others need is not kept.
+        trainable: Option<&'a [bool]>,
     },
     /// Prediction.
     Predict,
@@ -49,13 +51,17 @@ pub fn estimate_memory(
     net: &Network,
     n: usize,
     input: Shape,
-    mode: Mode,
+    mode: Mode<'_>,
 ) -> Result<MemoryEstimate, ExecError> {
     let isa = Isa::best();
     let layout = net.layout();
-    let trainable = vec![true; layout.entries.len()];
+    let all = vec![true; layout.entries.len()];
     let purpose = match mode {
-        Mode::Train { recompute, .. } => Purpose::Train { trainable: &trainable, recompute },
+        Mode::Train { recompute, trainable, .. } => {
+            let trainable = trainable.unwrap_or(&all);
+            check_length("the list of trained parameters", all.len(), trainable.len())?;
+            Purpose::Train { trainable, recompute }
+        }
         Mode::Predict => Purpose::Predict,
     };
     let program = Program::compile(net, isa, n, input, net.output(), purpose, Options::default())?;

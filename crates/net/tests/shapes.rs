@@ -183,10 +183,10 @@ fn memory_grows_with_batch_and_purpose() {
     let net = build(&ModelSpec { width: 0.125, ..ModelSpec::new(ModelKind::Fcn8s) }).unwrap();
     let of = |n, mode| estimate_memory(&net, n, Shape::new(3, 128, 128), mode).unwrap();
     let predict = of(1, Mode::Predict);
-    let sgd = of(1, Mode::Train { optimiser_slots: 1, recompute: false });
-    let adam = of(1, Mode::Train { optimiser_slots: 2, recompute: false });
+    let sgd = of(1, Mode::Train { optimiser_slots: 1, recompute: false, trainable: None });
+    let adam = of(1, Mode::Train { optimiser_slots: 2, recompute: false, trainable: None });
     assert!(predict.total < sgd.total && sgd.total < adam.total);
-    let saving = of(1, Mode::Train { optimiser_slots: 1, recompute: true });
+    let saving = of(1, Mode::Train { optimiser_slots: 1, recompute: true, trainable: None });
     assert!(saving.activations < sgd.activations && saving.parameters == sgd.parameters, "{saving} {sgd}");
     assert_eq!(adam.optimiser, 2 * 4 * net.layout().total as u64);
     assert!(of(4, Mode::Predict).activations > 3 * predict.activations);

@@ -49,6 +49,11 @@ pub struct StateHeader {
     pub lens: Vec<usize>,
 }
 
+impl StateHeader {
+    /// The name of the instruction set that multiplies in bf16.
+    pub const BF16: &str = "amx";
+}
+
 /// What is known of an epoch in progress.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PartialEpoch {

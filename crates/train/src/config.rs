@@ -191,6 +191,7 @@ pub struct TrainConfig {
 /// Keys that only one of the tasks has.
 const ONLY: &[(&str, Task)] = &[
     ("geometry", Task::Segment),
+    ("ignore", Task::Segment),
     ("labels", Task::Segment),
     ("val_labels", Task::Segment),
     ("class_field", Task::Segment),
@@ -431,6 +432,13 @@ mod tests {
             (Task::Segment, "hours = 0", "--hours 0: must be greater than 0"),
             (Task::Segment, "ema = 1", "--ema 1: must be at least 0 and less than 1"),
             (Task::Segment, "holdout = -0.1", "--holdout -0.1: "),
+            (Task::Segment, "clip_norm = 0", "--clip-norm 0: must be greater than 0"),
+            (
+                Task::Segment,
+                "model = 'vgg16_unet'\ngeometry = 'caffe'",
+                "--geometry caffe: does nothing here",
+            ),
+            (Task::Classify, "ignore = ['cat']", "train segment"),
         ] {
             let layer = Layer::from_toml_text("c.toml", changes).unwrap();
             let error = TrainConfig::resolve(&[paths(task), layer]).unwrap_err().to_string();

@@ -75,6 +75,8 @@ pub enum TrainError {
     Net(Cause),
     /// The run folder already holds a checkpoint.
     HoldsCheckpoint(PathBuf),
+    /// Another process trains into the run folder.
+    Busy(PathBuf),
     /// The folder is no run folder, or its files do not belong together.
     Run {
         /// The file or folder.
@@ -153,6 +155,11 @@ impl fmt::Display for TrainError {
                 f,
                 "{} already holds a checkpoint; go on with `--resume {}` or give another --out",
                 path.display(),
+                path.display()
+            ),
+            TrainError::Busy(path) => write!(
+                f,
+                "{}: another process is training into this folder; wait for its end, or stop it",
                 path.display()
             ),
             TrainError::Run { path, problem } => write!(f, "{}: {problem}", path.display()),

@@ -33,7 +33,11 @@ pub(crate) fn write_checked(
 ) -> Result<(), TrainError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let attempt = || -> io::Result<()> {
-        let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // Temporary files are for their owner only; results are as readable as other new files.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let temporary = builder.prefix(TEMPORARY).tempfile_in(folder)?;
         let mut writer = BufWriter::with_capacity(1 << 20, temporary);
         write(&mut writer)?;
         let mut temporary = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -42,7 +46,6 @@ pub(crate) fn write_checked(
         if !check(temporary.as_file_mut())? {
             return Err(io::Error::other("what was written could not be read back"));
         }
-        readable(temporary.as_file());
         temporary.persist(path).map_err(|error| error.error)?;
         sync_folder(folder);
         Ok(())
@@ -56,17 +59,6 @@ pub(crate) fn write_checked(
 /// As [`write_with`].
 pub fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), TrainError> {
     write_with(path, |writer| writer.write_all(bytes.as_ref()))
-}
-
-/// Temporary files are for their owner only; results are as readable as other new files.
-fn readable(file: &File) {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        let _ = file.set_permissions(fs::Permissions::from_mode(0o644));
-    }
-    #[cfg(not(unix))]
-    let _ = file;
 }
 
 /// Makes a rename last; what cannot be synced (some file systems) is left to the operating system.

@@ -64,7 +64,7 @@ pub use optimiser::{Group, Optimiser, groups, in_trunk, lr_factor};
 pub use picks::{Pick, Picks};
 pub use predict::{Forward, Model, Prepared, Recipe, Segmentation};
 pub use record::{ClassFigure, Columns, EpochRecord, MetricsLog, Validation, read as read_records};
-pub use run::{RunSummary, resume, resume_with, train, train_with};
+pub use run::{RunSummary, is_of_bf16, resume, resume_with, train, train_with};
 pub use run_folder::RunFolder;
 pub use scene_sets::{GroundRequest, OpenGround};
 pub use schedule::Schedule;

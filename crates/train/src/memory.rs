@@ -8,7 +8,7 @@ use hectare_net::{MemoryEstimate, Mode, Network, Shape, estimate_memory};
 
 use crate::config::{InputSize, TrainConfig};
 use crate::error::{TrainError, gib};
-use crate::optimiser::Optimiser;
+use crate::optimiser::{Optimiser, lr_factor};
 
 /// Bytes that can be had without swapping: `MemAvailable`, or what a control group leaves if that is less.
 /// `None` where the system does not tell.
@@ -16,9 +16,17 @@ pub fn available_bytes() -> Option<u64> {
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
     let system = field_kib(&meminfo, "MemAvailable:")? * 1024;
     let number = |path: &str| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let stat = fs::read_to_string("/sys/fs/cgroup/memory.stat").unwrap_or_default();
     let group = number("/sys/fs/cgroup/memory.max")
-        .map(|most| most.saturating_sub(number("/sys/fs/cgroup/memory.current").unwrap_or(0)));
+        .map(|most| left_in_group(most, number("/sys/fs/cgroup/memory.current").unwrap_or(0), &stat));
     Some(group.map_or(system, |group| group.min(system)))
+}
+
+/// What a control group leaves: files that it has read count as used, and give way when memory is wanted.
+fn left_in_group(most: u64, current: u64, stat: &str) -> u64 {
+    let of = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+    let files = of("inactive_file ").unwrap_or(0) + of("active_file ").unwrap_or(0);
+    most.saturating_sub(current.saturating_sub(files))
 }
 
 fn field_kib(meminfo: &str, name: &str) -> Option<u64> {
@@ -50,7 +58,9 @@ pub fn needs(
 ) -> Result<Needs, TrainError> {
     // Averaged weights are one more number for each parameter.
     let optimiser_slots = Optimiser::slots_of(config.optimiser) + usize::from(config.ema > 0.0);
-    let mode = Mode::Train { optimiser_slots, recompute: config.recompute };
+    let entries = &network.layout().entries;
+    let trainable: Vec<bool> = entries.iter().map(|entry| lr_factor(config, &entry.name) > 0.0).collect();
+    let mode = Mode::Train { optimiser_slots, recompute: config.recompute, trainable: Some(&trainable) };
     let step = estimate_memory(network, n, train, mode).map_err(TrainError::net)?;
     let predict =
         estimate_memory(network, validation.0, validation.1, Mode::Predict).map_err(TrainError::net)?;
@@ -123,6 +133,26 @@ mod tests {
         assert_eq!(field_kib(text, "MemAvailable:"), Some(24_000_000));
         assert_eq!(field_kib(text, "Nothing:"), None);
         assert!(!cfg!(target_os = "linux") || available_bytes().unwrap() > 1 << 20);
+    }
+
+    #[test]
+    fn files_that_a_group_has_read_are_to_be_had() {
+        let stat = "anon 300\ninactive_file 400\nactive_file 150\nslab 5\n";
+        assert_eq!(left_in_group(1000, 900, stat), 650);
+        assert_eq!(left_in_group(1000, 900, ""), 100);
+        assert_eq!(left_in_group(1000, 1200, ""), 0);
+        assert_eq!(left_in_group(1000, 500, stat), 1000);
+    }
+
+    #[test]
+    fn what_is_frozen_keeps_no_activations() {
+        let network = build(&ModelSpec::new(ModelKind::Fcn8s)).unwrap();
+        let config = TrainConfig::preset(Task::Segment, Preset::Course, ModelKind::Fcn8s, true);
+        let shape = Shape::new(3, 512, 512);
+        let of =
+            |config: &TrainConfig| needs(&network, config, 8, shape, (1, shape)).unwrap().step.activations;
+        let frozen = TrainConfig { trunk_lr_factor: 0.0, ..config.clone() };
+        assert!(2 * of(&frozen) < of(&config), "{} and {}", of(&frozen), of(&config));
     }
 
     #[test]

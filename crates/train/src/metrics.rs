@@ -138,8 +138,10 @@ impl ConfusionMatrix {
         self.counts.chunks(self.classes.max(1)).map(<[u64]>::to_vec).collect()
     }
 
-    /// The matrix as CSV: rows are truth, columns predictions, with names.
+    /// The matrix as CSV: rows are truth, columns predictions, with names (whose commas, quotes and line ends become
+    /// underscores).
     pub fn to_csv(&self, names: &[String]) -> String {
+        let names: Vec<String> = names.iter().map(|name| name.replace([',', '"', '\n', '\r'], "_")).collect();
         let mut text = format!("truth\\predicted,{}\n", names.join(","));
         for (name, row) in names.iter().zip(self.rows()) {
             let cells: Vec<String> = row.iter().map(u64::to_string).collect();
@@ -179,6 +181,16 @@ mod tests {
         assert!((course.mean.unwrap() - (6.0 / 13.0 + 0.5) / 2.0).abs() < 1e-15);
         let ignore = m.iou(Protocol::Ignore, &scored);
         assert_eq!(ignore.iou, [Some(6.0 / 9.0), Some(3.0 / 6.0)]);
+    }
+
+    #[test]
+    fn names_cut_no_rows() {
+        let names = ["Water".to_string(), "Forest, \"mixed\"".into(), "Bare\nsoil".into()];
+        let csv = matrix([[1, 2, 3], [4, 5, 6], [7, 8, 9]]).to_csv(&names);
+        assert_eq!(
+            csv,
+            "truth\\predicted,Water,Forest_ _mixed_,Bare_soil\nWater,1,2,3\nForest_ _mixed_,4,5,6\nBare_soil,7,8,9\n"
+        );
     }
 
     #[test]

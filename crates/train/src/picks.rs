@@ -6,7 +6,10 @@
 use serde::Serialize;
 
 use crate::checkpoint::Best;
+use crate::error::TrainError;
+use crate::files;
 use crate::record::{EpochRecord, Validation};
+use crate::run_folder::RunFolder;
 
 /// One way of choosing an epoch, and what it gives.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -39,6 +42,12 @@ pub struct Picks {
 }
 
 impl Picks {
+    /// Writes the figures as `eval/protocol.json`.
+    pub(crate) fn write(&self, run: &RunFolder) -> Result<(), TrainError> {
+        let json = serde_json::to_string_pretty(self).expect("figures are plain JSON");
+        files::write(&run.protocol(), json + "\n")
+    }
+
     /// The figures of these epochs; `None` before the first validation.
     pub fn of(records: &[EpochRecord]) -> Option<Picks> {
         let measured: Vec<&EpochRecord> =

@@ -17,7 +17,7 @@ use hectare_kernels::Isa;
 use hectare_kernels::threads::{Pool, current_threads};
 
 use self::session::Run;
-use crate::checkpoint::{self, Best};
+use crate::checkpoint::{self, Best, StateHeader};
 use crate::clock;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -83,6 +83,7 @@ pub fn train_with(
     in_pool(config.threads, || {
         let setup = Setup::new(&config, None, scenes, observer)?;
         let folder = RunFolder::create(&config.out)?;
+        let _lock = folder.lock()?;
         let begin = || -> Result<Run<'_>, TrainError> {
             folder.clear()?;
             folder.create_folders()?;
@@ -103,6 +104,15 @@ pub fn train_with(
         };
         begin().and_then(|run| run.go(begun)).map_err(TrainError::late)
     })
+}
+
+/// Whether the last checkpoint of a run was trained with products of bf16 numbers; no, if there is none yet.
+///
+/// # Errors
+/// A folder where no run was begun, or a damaged checkpoint.
+pub fn is_of_bf16(root: &Path) -> Result<bool, TrainError> {
+    let (folder, _) = RunFolder::open(root)?;
+    Ok(checkpoint::peek(&folder)?.is_some_and(|header| header.isa == StateHeader::BF16))
 }
 
 /// Goes on with a run from its last checkpoint, or from the start if it has none yet. Returns at once if it
@@ -142,16 +152,22 @@ pub fn resume_with(
             checkpoint::load(&folder)?;
         }
         let epochs = crate::record::read(&folder.metrics_jsonl())?;
+        let picks = Picks::of(&epochs);
+        if let Some(picks) = picks.as_ref().filter(|_| !folder.protocol().exists()) {
+            // A kill came between the last checkpoint and the figures.
+            picks.write(&folder)?;
+        }
         return Ok(RunSummary {
             run: root.to_path_buf(),
             finished: true,
             already_finished: true,
             best: header.best,
-            picks: Picks::of(&epochs),
+            picks,
             epochs,
         });
     }
     files::writable_folder(root)?;
+    let _lock = folder.lock()?;
     in_pool(config.threads, || {
         let state = checkpoint::load(&folder)?;
         let weights = state.is_some().then(|| folder.last());

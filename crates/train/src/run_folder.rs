@@ -1,5 +1,6 @@
 //! Where the files of a run are, and which of them make a fresh start impossible.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use crate::config::TrainConfig;
@@ -57,6 +58,22 @@ impl RunFolder {
                 Err(TrainError::io("cannot remove", &masks, cause))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Keeps other processes from training into this folder for as long as the file is open.
+    ///
+    /// # Errors
+    /// [`TrainError::Busy`] where one does so already, or a file that cannot be made.
+    pub(crate) fn lock(&self) -> Result<File, TrainError> {
+        let path = self.root.join("state/lock");
+        files::create_folder(&self.root.join("state"))?;
+        let file = File::options().create(true).append(true).open(&path);
+        let file = file.map_err(|cause| TrainError::io("cannot write", &path, cause))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainError::Busy(self.root.clone())),
+            // Some file systems of networks have no locks.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(file),
         }
     }
 
@@ -210,5 +227,16 @@ mod tests {
         let message = RunFolder::create(run.root()).unwrap_err().to_string();
         assert!(message.contains("already holds a checkpoint") && message.contains("--resume"), "{message}");
         assert!(RunFolder::open(run.root()).unwrap_err().to_string().contains("no config.toml"));
+    }
+
+    #[test]
+    fn two_do_not_train_into_one_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = RunFolder::create(folder.path()).unwrap();
+        let lock = run.lock().unwrap();
+        let message = run.lock().unwrap_err().to_string();
+        assert!(message.contains("another process is training into this folder"), "{message}");
+        drop(lock);
+        run.lock().unwrap();
     }
 }

@@ -8,7 +8,7 @@ use hectare_data::{Exclusion, GroundFacts, normalise_into, read_image, resize};
 use hectare_kernels::Isa;
 use hectare_net::weights::{InputOrder, LoadRow};
 use hectare_net::{
-    ClassMap, ModelCard, ModelSpec, Network, Normalisation, Params, Shape, build, initialise,
+    Class, ClassMap, ModelCard, ModelSpec, Network, Normalisation, Params, Shape, build, initialise,
     weights as weight_files,
 };
 
@@ -106,6 +106,17 @@ impl Setup {
             }
             None => open(config, start_card, &excluded)?,
         };
+        if let (None, None, Some(_)) = (checkpoint, &config.class_map, start_card) {
+            let kept =
+                |class: &&Class| class.ignored && !config.ignore.iter().any(|name| is_called(class, name));
+            for class in classes.classes.iter().filter(kept) {
+                let name = &class.name;
+                lines.push(format!(
+                    "{name} is left out of the loss and never predicted, as in the weights to start from (--class-map gives \
+                     other classes)"
+                ));
+            }
+        }
         if let orphans @ 1.. = sets.orphans().len() {
             lines.push(format!("{orphans} pictures or masks without a partner are left out"));
         }
@@ -191,7 +202,7 @@ impl Setup {
         }
         let weights = class_weights(config, &card.classes, &facts.class_counts)?;
         if let Some(weights) = &weights {
-            let of = |(class, weight): (&hectare_net::Class, &f32)| format!("{} {weight:.3}", class.name);
+            let of = |(class, weight): (&Class, &f32)| format!("{} {weight:.3}", class.name);
             let list: Vec<String> = card.classes.classes.iter().zip(weights).map(of).collect();
             lines.push(format!("class weights: {}", list.join(", ")));
         }
@@ -272,15 +283,15 @@ fn segmentation_classes(config: &TrainConfig, start: Option<&ModelCard>) -> Resu
     Ok(given_classes(config)?.or(carried).unwrap_or_else(ClassMap::course))
 }
 
+/// Whether that is the class's name or number.
+fn is_called(class: &Class, wanted: &str) -> bool {
+    class.name.eq_ignore_ascii_case(wanted) || wanted.parse().is_ok_and(|id: u8| id == class.id)
+}
+
 /// Marks the classes that the settings ignore.
 fn ignore(config: &TrainConfig, classes: &mut ClassMap) -> Result<(), TrainError> {
     for wanted in &config.ignore {
-        let id = wanted.parse::<u8>().ok();
-        let found = classes
-            .classes
-            .iter_mut()
-            .find(|class| class.name.eq_ignore_ascii_case(wanted) || Some(class.id) == id);
-        match found {
+        match classes.classes.iter_mut().find(|class| is_called(class, wanted)) {
             Some(class) => class.ignored = true,
             // The preset names it without knowing the class map.
             None if wanted.eq_ignore_ascii_case("unknown") => {}

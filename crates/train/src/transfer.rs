@@ -132,7 +132,11 @@ pub(crate) fn known_metric(file: &Path, config: &TrainConfig) -> Option<f64> {
         return None;
     }
     let (run, theirs) = run_of(file)?;
-    let same = |config: &TrainConfig| (config.val.clone(), config.validation_limit(), config.resize);
+    let same = |config: &TrainConfig| {
+        let classes = (config.class_map.clone(), config.ignore.clone());
+        // A run keeps its list of exclusions in its own folder.
+        (config.val.clone(), config.validation_limit(), config.resize, classes, config.exclude.is_some())
+    };
     let ended = run.protocol().is_file();
     if !ended || same(&theirs) != same(config) {
         return None;

@@ -414,11 +414,27 @@ fn a_run_of_some_steps_ends_within_an_epoch() {
     let bench = Bench::classes();
     let summary = train(bench.config(Task::Classify, "run", "steps = 10"), &Silent).unwrap();
     assert_eq!(summary.epochs.iter().map(|epoch| epoch.step).collect::<Vec<_>>(), [8, 10]);
-    // The warm-up takes an epoch, and the tenth step is halfway down the cosine.
-    assert!(summary.epochs[1].validation.is_some() && (summary.epochs[1].lr - 1.5e-3).abs() < 1e-12);
+    // A warm-up of an epoch would take eight of the ten steps: it takes five, and five go down the cosine.
+    let last = 3e-3 * 0.5 * (1.0 + (0.8 * std::f64::consts::PI).cos());
+    assert!(summary.epochs[1].validation.is_some() && (summary.epochs[1].lr - last).abs() < 1e-12);
     let config = String::from_utf8(bench.bytes("run", "config.toml")).unwrap();
     assert!(config.contains("epochs = 2\n") && config.contains("steps = 10\n"), "{config}");
+    assert!(config.contains("warmup_epochs = 0.625\n"), "{config}");
+    // What a kill after the last checkpoint leaves out is written.
+    let protocol = bench.bytes("run", "eval/protocol.json");
+    fs::remove_file(bench.path("run/eval/protocol.json")).unwrap();
     assert!(resume(&bench.path("run"), None, &Silent).unwrap().already_finished);
+    assert!(bench.bytes("run", "eval/protocol.json") == protocol);
+}
+
+#[test]
+fn epochs_that_do_not_come_are_named() {
+    let bench = Bench::classes();
+    let lines = Lines::default();
+    train(bench.config(Task::Classify, "run", "steps = 3\nkeep_epochs = [1, 4]"), &lines).unwrap();
+    let lines = lines.0.into_inner().unwrap().join("\n");
+    assert!(lines.contains("--keep-epochs 1,4: epoch 4 is after the last, 1"), "{lines}");
+    assert!(lines.contains("warm-up of 0.19 epochs instead of 1"), "{lines}");
 }
 
 #[test]
@@ -487,6 +503,9 @@ fn a_finer_network_begins_as_a_coarser_one() {
         again.contains("mean_iou on the validation set:") && again.contains("last.safetensors"),
         "{again}"
     );
+    // The classes come with the weights, and what is said of them does too.
+    let other = finer("other", "coarse", "ignore = []");
+    assert!(other.contains("Unknown is left out of the loss"), "{other}");
     // A second leg sees the first one's crops again, unless it has a seed of its own.
     assert!(!lines.contains("had --seed"), "{lines}");
     assert!(finer("second", "fine", "").contains("had --seed 1 too"));

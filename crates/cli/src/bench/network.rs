@@ -42,7 +42,9 @@ impl Files {
 pub fn needed_bytes(workload: &Workload) -> Result<u64, Failure> {
     let (subject, mode) = match workload.work {
         Work::Predict(subject) => (subject, Mode::Predict),
-        Work::Train(model) => (Subject::Model(model), Mode::Train { optimiser_slots: 1, recompute: false }),
+        Work::Train(model) => {
+            (Subject::Model(model), Mode::Train { optimiser_slots: 1, recompute: false, trainable: None })
+        }
         Work::Layer(..) => return Ok(0),
     };
     let network = subject.network(workload.batch.side).or_input()?;

@@ -2,6 +2,7 @@
 
 use std::process::{Command, Stdio};
 
+use hectare_kernels::Isa;
 use hectare_kernels::threads::current_threads;
 use hectare_train::available_bytes;
 
@@ -119,6 +120,9 @@ fn in_processes(wanted: &[Workload], args: &BenchArgs, threads: Option<usize>) -
         }
         if let Some(threads) = threads {
             command.args(["--threads", &threads.to_string()]);
+        }
+        if Isa::best().is_bf16() {
+            command.args(["--precision", "bf16"]);
         }
         let said = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().or_work()?;
         if !said.status.success() {

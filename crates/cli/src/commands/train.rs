@@ -36,6 +36,12 @@ pub fn run(args: &TrainArgs, threads: Option<usize>) -> Result<Answer, Failure> 
     finish(&summary.map_err(failure)?)
 }
 
+/// Whether a run is to be gone on with whose products are of bf16 numbers.
+pub fn resumes_in_bf16(args: &TrainArgs) -> bool {
+    // What is wrong with the folder is said when it is opened to train.
+    args.resume.as_deref().is_some_and(|run| hectare_train::is_of_bf16(run).unwrap_or(false))
+}
+
 /// Trains; `watcher` is told, and an event file for TensorBoard is kept in the run folder.
 ///
 /// # Errors

@@ -115,9 +115,18 @@ fn the_course_preset_and_the_u_net_train_too() {
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_a_run_with_a_checkpoint() {
+    ends_with_a_checkpoint("");
+    if hectare_kernels::Isa::bf16().is_some() {
+        ends_with_a_checkpoint("--precision bf16");
+    }
+}
+
+/// The run that is gone on with is not told its precision again.
+#[cfg(unix)]
+fn ends_with_a_checkpoint(precision: &str) {
     let place = Place::new();
     place.tiles("tiles", 4, 48);
-    let line = format!("{SEGMENT} --epochs 60 --validate-every 30 --ema 0.9");
+    let line = format!("{SEGMENT} --epochs 60 --validate-every 30 --ema 0.9 {precision}");
     place.hectare(&format!("{line} --out whole")).exits(0);
     let line = format!("{line} --checkpoint-every 1step --out cut");
     let mut child = place
@@ -137,7 +146,8 @@ fn a_signal_ends_a_run_with_a_checkpoint() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("stopped after") && said.contains("--resume"), "{said}");
-    place.hectare("train --resume cut --threads 1").exits(0);
+    let said = place.hectare("train --resume cut --threads 1").exits(0);
+    assert!(said.err.contains("resumed after") && !said.err.contains("goes on with"), "{}", said.err);
     for file in ["weights/last.safetensors", "weights/ema.safetensors", "weights/best.safetensors"] {
         let bytes = |run: &str| std::fs::read(place.at(run).join(file)).unwrap();
         assert!(bytes("cut") == bytes("whole"), "{file}");

@@ -48,6 +48,6 @@ impl From<ShapeError> for ExecError {
     }
 }
 
-pub(super) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), ExecError> {
+pub(crate) fn check_length(what: &'static str, expected: usize, got: usize) -> Result<(), ExecError> {
     if expected == got { Ok(()) } else { Err(ExecError::Length { what, expected, got }) }
 }

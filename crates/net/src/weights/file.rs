@@ -152,18 +152,18 @@ pub fn write(path: impl AsRef<Path>, card: &ModelCard, params: &Params) -> Resul
     });
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), card.to_json())]);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let temporary = tempfile::Builder::new()
-        .prefix(".weights-")
-        .tempfile_in(folder)
-        .map_err(|error| WeightError::io(path, error))?;
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are for their owner only; a weight file is as readable as other new files.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let temporary =
+        builder.prefix(".weights-").tempfile_in(folder).map_err(|error| WeightError::io(path, error))?;
     safetensors::serialize_to_file(trained.chain(statistics), Some(metadata), temporary.path()).map_err(
         |error| match error {
             safetensors::SafeTensorError::IoError(error) => WeightError::io(path, error),
             other => WeightError::format(path, other),
         },
     )?;
-    // The temporary file was made for this user only; a weight file gets the usual rights.
-    share(temporary.path()).map_err(|error| WeightError::io(path, error))?;
     File::open(temporary.path())
         .and_then(|file| file.sync_all())
         .map_err(|error| WeightError::io(path, error))?;
@@ -173,16 +173,5 @@ pub fn write(path: impl AsRef<Path>, card: &ModelCard, params: &Params) -> Resul
         // Makes the new name last; some file systems cannot, which harms nothing.
         let _ = folder.sync_all();
     }
-    Ok(())
-}
-
-#[cfg(unix)]
-fn share(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn share(_path: &Path) -> std::io::Result<()> {
     Ok(())
 }

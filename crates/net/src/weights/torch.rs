@@ -140,11 +140,16 @@ fn state_dict(pickle: &Pickle) -> Result<Vec<(&str, &View)>, String> {
                 _ => None,
             })
             .collect();
-        if !tensors.is_empty() {
-            return Ok(tensors);
+        // Beside a state_dict lie numbers such as the best accuracy, some of them as tensors.
+        let is_dict = |id: Id| matches!(pickle.values[id], Value::Dict(_));
+        let under = |wrapper: &&str| {
+            items.iter().find(|(key, value)| pickle.text(*key) == Some(*wrapper) && is_dict(*value))
+        };
+        match WRAPPERS.iter().find_map(under) {
+            Some((_, inner)) => id = *inner,
+            None if tensors.is_empty() => return Err("it holds no tensors".to_owned()),
+            None => return Ok(tensors),
         }
-        let under = |wrapper: &str| items.iter().find(|(key, _)| pickle.text(*key) == Some(wrapper));
-        id = WRAPPERS.iter().find_map(|wrapper| under(wrapper)).ok_or("it holds no tensors")?.1;
     }
     Err("it holds no tensors".to_owned())
 }

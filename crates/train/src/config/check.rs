@@ -29,9 +29,13 @@ impl TrainConfig {
                 return self.bad(key, value, "must be at least 1");
             }
         }
-        for (key, value) in
-            [("lr", self.lr), ("width", self.width), ("eps", self.eps), ("poly_power", self.poly_power)]
-        {
+        for (key, value) in [
+            ("lr", self.lr),
+            ("width", self.width),
+            ("eps", self.eps),
+            ("poly_power", self.poly_power),
+            ("clip_norm", self.clip_norm.unwrap_or(1.0)),
+        ] {
             if !(value > 0.0 && value.is_finite()) {
                 return self.bad(key, value, "must be greater than 0");
             }
@@ -44,7 +48,6 @@ impl TrainConfig {
             ("brightness", self.brightness),
             ("contrast", self.contrast),
             ("saturation", self.saturation),
-            ("clip_norm", self.clip_norm.unwrap_or(1.0)),
         ] {
             if !(value >= 0.0 && value.is_finite()) {
                 return self.bad(key, value, "must not be negative");
@@ -188,6 +191,12 @@ impl TrainConfig {
         let pair = |[low, high]: [f64; 2]| format!("{low},{high}");
         let rows = [
             (
+                "geometry",
+                self.geometry != base.geometry && !self.model.is_fcn(),
+                self.geometry.to_string(),
+                "the FCNs (--model fcn8s)",
+            ),
+            (
                 "momentum",
                 self.momentum != base.momentum && !sgd,
                 self.momentum.to_string(),
@@ -245,9 +254,7 @@ impl TrainConfig {
             ("keep_epochs", &self.keep_epochs),
             ("snapshot_epochs", self.snapshot_epochs.as_ref().unwrap_or(&none)),
         ] {
-            if let Epochs::List(epochs) = list
-                && let Some(late) = epochs.iter().find(|epoch| **epoch > self.epochs)
-            {
+            if let Some(late) = list.after(self.epochs) {
                 return self.bad(key, list, format!("epoch {late} is after the last, {}", self.epochs));
             }
         }

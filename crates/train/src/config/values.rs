@@ -203,6 +203,14 @@ impl Epochs {
             Epochs::List(list) => list.contains(&epoch),
         }
     }
+
+    /// The first epoch of the list, as it was given, that comes after `last`.
+    pub fn after(&self, last: usize) -> Option<usize> {
+        match self {
+            Epochs::None | Epochs::All => None,
+            Epochs::List(list) => list.iter().copied().find(|epoch| *epoch > last),
+        }
+    }
 }
 
 impl FromStr for Epochs {

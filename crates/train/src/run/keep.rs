@@ -112,8 +112,7 @@ impl Run<'_> {
 
     /// Says and writes the figures of the epochs that each way of choosing picks.
     pub fn report(&self, picks: &Picks) -> Result<(), TrainError> {
-        let json = serde_json::to_string_pretty(picks).expect("figures are plain JSON");
-        files::write(&self.folder.protocol(), json + "\n")?;
+        picks.write(&self.folder)?;
         for (name, pick) in picks.rows() {
             let which = if pick.averaged { ", averaged weights" } else { "" };
             let holdout = pick.holdout.map_or(String::new(), |figure| format!(" (held out {figure:.6})"));

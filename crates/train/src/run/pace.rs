@@ -8,6 +8,7 @@ use super::epoch::next_step;
 use super::session::Run;
 use super::validate::Set;
 use crate::clock;
+use crate::config::Epochs;
 use crate::error::TrainError;
 use crate::files;
 use crate::optimiser::Optimiser;
@@ -72,9 +73,38 @@ impl Run<'_> {
         if let Some(steps) = self.config.steps {
             self.config.epochs = steps.div_ceil(per_epoch) as usize;
             self.say(&format!("{steps} steps are {:.2} epochs", steps as f64 / per_epoch as f64))?;
+            self.shorten_warmup(steps as f64 / per_epoch as f64)?;
+            self.name_late_epochs()?;
             files::write(&self.folder.config(), self.config.to_toml())?;
         }
         self.schedule = Schedule::new(&self.config, per_epoch);
+        Ok(())
+    }
+
+    /// Of a run of so many epochs the warm-up is half at most: the rate should reach its height, and fall.
+    fn shorten_warmup(&mut self, epochs: f64) -> Result<(), TrainError> {
+        let longest = epochs / 2.0;
+        if self.config.warmup_epochs <= longest {
+            return Ok(());
+        }
+        let wanted = std::mem::replace(&mut self.config.warmup_epochs, longest);
+        self.say(&format!("warm-up of {longest:.2} epochs instead of {wanted}: half of the run"))
+    }
+
+    /// Says which of the epochs that something is to be kept of do not come.
+    fn name_late_epochs(&self) -> Result<(), TrainError> {
+        let none = Epochs::None;
+        for (flag, list) in [
+            ("--keep-epochs", &self.config.keep_epochs),
+            ("--snapshot-epochs", self.config.snapshot_epochs.as_ref().unwrap_or(&none)),
+        ] {
+            if let Some(late) = list.after(self.config.epochs) {
+                self.say(&format!(
+                    "{flag} {list}: epoch {late} is after the last, {}, and left out",
+                    self.config.epochs
+                ))?;
+            }
+        }
         Ok(())
     }
 

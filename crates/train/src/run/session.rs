@@ -160,8 +160,17 @@ impl<'a> Run<'a> {
             return Err(problem("does not belong to the network, optimiser and seed of config.toml".into()));
         }
         if header.isa != self.isa.name() {
+            let began_in_bf16 = header.isa == StateHeader::BF16;
+            let differ = match began_in_bf16 == self.isa.is_bf16() {
+                true => "its last digits will differ".to_owned(),
+                false => {
+                    let of = |bf16| if bf16 { "bf16" } else { "f32" };
+                    let (began, goes_on) = (of(began_in_bf16), of(self.isa.is_bf16()));
+                    format!("products are of {goes_on} from here on, not of {began}: its figures will differ")
+                }
+            };
             self.say(&format!(
-                "warning: the run began on {} and goes on with {}; its last digits will differ",
+                "warning: the run began on {} and goes on with {}; {differ}",
                 header.isa,
                 self.isa.name()
             ))?;
