@@ -52,6 +52,20 @@ impl Display for Failure {
     }
 }
 
+/// Refuses what needs more memory than there is. `what` ends before the amount, as in "a map would need".
+///
+/// # Errors
+/// Both amounts, and the remedy (exit code 2).
+pub fn check_memory(what: impl Display, needed: u64, remedy: impl Display) -> Result<(), Failure> {
+    let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
+    if needed <= available {
+        return Ok(());
+    }
+    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
+    let text = format!("{what} {:.1} GiB of memory and {:.1} GiB are available", gib(needed), gib(available));
+    Err(Failure::input(text).help(remedy))
+}
+
 /// Turns a library's error into the command's.
 pub trait OrFail<T> {
     /// A mistake in the user's input (exit code 2).

@@ -12,7 +12,7 @@ use hectare_train::{FeatureModel, Model};
 
 use crate::args::ModelFileArgs;
 use crate::console;
-use crate::failure::{Failure, OrFail};
+use crate::failure::{Failure, OrFail, check_memory};
 
 /// What a model file holds.
 pub struct Loaded {
@@ -112,18 +112,7 @@ impl Loaded {
         let needs = estimate_memory(&self.network, 1, shape, Mode::Predict)
             .map_err(|error| Failure::input(format_args!("{misfit}: {error}")))?;
         // The parameters are in memory already.
-        let needed = needs.total - needs.parameters;
-        let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
-        if needed > available {
-            let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-            let text = format_args!(
-                "{input} would need {:.1} GiB of memory and {:.1} GiB are available",
-                gib(needed),
-                gib(available)
-            );
-            return Err(Failure::input(text).help(remedy));
-        }
-        Ok(())
+        check_memory(format_args!("{input} would need"), needs.total - needs.parameters, remedy)
     }
 
     /// The network as maps are made with it.

@@ -7,9 +7,10 @@ use crate::{DataError, Ground};
 
 /// Sets the choice of blocks apart from all other random numbers of one seed.
 const STREAM: u64 = 0x626c_6f63 << 32;
-/// Sides of a block in cells that are tried, the largest first, and the least number of labelled blocks that there should be.
-const SIDES: [usize; 3] = [4, 2, 1];
-const LEAST: usize = 16;
+/// Sides of a block, in cells, that are tried, the largest first, until there are [`LEAST_BLOCKS`].
+pub const BLOCK_SIDES: [usize; 3] = [4, 2, 1];
+/// The least number of blocks that there should be to hold some of them out.
+pub const LEAST_BLOCKS: usize = 16;
 /// Choices of blocks that are compared.
 const DRAWS: u64 = 32;
 
@@ -119,8 +120,9 @@ impl Survey {
             }
             survey
         };
-        let enough = |survey: &Survey| survey.labelled_blocks().count() >= LEAST;
-        let survey = SIDES.iter().map(|cells| divided(*cells)).find(enough).unwrap_or_else(|| divided(1));
+        let enough = |survey: &Survey| survey.labelled_blocks().count() >= LEAST_BLOCKS;
+        let survey =
+            BLOCK_SIDES.iter().map(|cells| divided(*cells)).find(enough).unwrap_or_else(|| divided(1));
         if survey.cells.is_empty() {
             let names: Vec<&str> = ground.scenes().iter().map(|scene| scene.name.as_str()).collect();
             return Err(DataError::Scene {

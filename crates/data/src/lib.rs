@@ -43,7 +43,7 @@ mod window_source;
 
 pub use augment::{Augment, CropRule};
 pub use batch::{Batch, BatchFormat, epoch_batches, normalise_into};
-pub use blocks::{Block, Cell, Survey};
+pub use blocks::{BLOCK_SIDES, Block, Cell, LEAST_BLOCKS, Survey};
 pub use classification::{ClassSample, ClassificationSet};
 pub use error::DataError;
 pub use exclusion::{Exclusion, list_text};

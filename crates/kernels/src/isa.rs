@@ -25,6 +25,9 @@ enum Kind {
 }
 
 impl Isa {
+    /// The name of the one that multiplies in bf16.
+    pub const BF16: &str = "amx";
+
     /// All instruction sets of this machine, the slowest first.
     pub fn available() -> Vec<Isa> {
         #[allow(unused_mut)]
@@ -95,7 +98,7 @@ impl Isa {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => "avx512",
             #[cfg(target_arch = "x86_64")]
-            Kind::Amx => "amx",
+            Kind::Amx => Isa::BF16,
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 use hectare_kernels::threads;
-use hectare_net::ClassMap;
+use hectare_net::{ClassMap, temporary_in};
 
 use crate::answer::choose;
 use crate::grid::{ALIGN, DEAD};
@@ -543,10 +543,7 @@ pub(crate) fn write_file(
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(io)?;
-    let mut file = tempfile::Builder::new();
-    #[cfg(unix)]
-    file.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = file.tempfile_in(folder).map_err(io)?;
+    let file = temporary_in(folder, ".tmp").map_err(io)?;
     write(file.as_file().try_clone().map_err(io)?)?;
     file.as_file().sync_all().map_err(io)?;
     file.persist(path).map_err(|error| io(error.error))?;

@@ -2,18 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use hectare_data::{Image, Mask, UNLABELLED, write_mask_rgb, write_png};
+use hectare_data::{BLOCK_SIDES, Image, LEAST_BLOCKS, Mask, UNLABELLED, write_mask_rgb, write_png};
 use hectare_kernels::rng::{Key, shuffle};
 use hectare_net::ClassMap;
 
 use crate::fill::Fill;
 use crate::vector::{Geometry, Vectors, text_of};
 use crate::{Affine, MapError, Patch, SampleKind, Scale, Scene, Transform, Window};
-
-/// Tiles on each side of a block that is held out as a whole, the most first, and the least number of blocks that there should
-/// be: as with scenes that are trained on.
-const BLOCK_SIDES: [usize; 3] = [4, 2, 1];
-const LEAST: usize = 16;
 
 /// How a scene is cut.
 #[derive(Clone, Debug, PartialEq)]
@@ -368,9 +363,9 @@ fn blocks(length: usize, side: usize, tiles: usize) -> usize {
     (length / side).div_ceil(tiles)
 }
 
-/// Tiles on each side of a block.
+/// Tiles on each side of a block that is held out as a whole, as with scenes that are trained on.
 fn block_side(width: usize, height: usize, side: usize) -> usize {
-    let enough = |tiles: &usize| blocks(width, side, *tiles) * blocks(height, side, *tiles) >= LEAST;
+    let enough = |tiles: &usize| blocks(width, side, *tiles) * blocks(height, side, *tiles) >= LEAST_BLOCKS;
     BLOCK_SIDES.into_iter().find(enough).unwrap_or(1)
 }
 

@@ -31,6 +31,7 @@ mod shape;
 mod spec;
 mod summary;
 mod table;
+mod temporary;
 pub mod weights;
 
 pub use card::{LONGEST_SIDE, ModelCard, Normalisation, SceneBands};
@@ -45,3 +46,4 @@ pub use params::{BufferEntry, BufferKind, ParamEntry, ParamLayout, Params, Role}
 pub use shape::{Shape, ShapeError};
 pub use spec::{Geometry, Head, ModelKind, ModelSpec, UnknownName};
 pub use summary::{NodeSummary, Summary, summary};
+pub use temporary::temporary_in;

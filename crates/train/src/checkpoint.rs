@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
-use hectare_kernels::AlignedVec;
+use hectare_kernels::{AlignedVec, Isa};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -50,8 +50,10 @@ pub struct StateHeader {
 }
 
 impl StateHeader {
-    /// The name of the instruction set that multiplies in bf16.
-    pub const BF16: &str = "amx";
+    /// Whether products were of bf16 numbers.
+    pub fn is_bf16(&self) -> bool {
+        self.isa == Isa::BF16
+    }
 }
 
 /// What is known of an epoch in progress.

@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
 
+use hectare_net::temporary_in;
+
 use crate::error::TrainError;
 
 /// How names of temporary files begin: of this crate's, and of the weight files'.
@@ -33,11 +35,7 @@ pub(crate) fn write_checked(
 ) -> Result<(), TrainError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let attempt = || -> io::Result<()> {
-        let mut builder = tempfile::Builder::new();
-        // Temporary files are for their owner only; results are as readable as other new files.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let temporary = builder.prefix(TEMPORARY).tempfile_in(folder)?;
+        let temporary = temporary_in(folder, TEMPORARY)?;
         let mut writer = BufWriter::with_capacity(1 << 20, temporary);
         write(&mut writer)?;
         let mut temporary = writer.into_inner().map_err(io::IntoInnerError::into_error)?;

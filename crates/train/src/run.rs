@@ -17,7 +17,7 @@ use hectare_kernels::Isa;
 use hectare_kernels::threads::{Pool, current_threads};
 
 use self::session::Run;
-use crate::checkpoint::{self, Best, StateHeader};
+use crate::checkpoint::{self, Best};
 use crate::clock;
 use crate::config::TrainConfig;
 use crate::error::TrainError;
@@ -112,7 +112,7 @@ pub fn train_with(
 /// A folder where no run was begun, or a damaged checkpoint.
 pub fn is_of_bf16(root: &Path) -> Result<bool, TrainError> {
     let (folder, _) = RunFolder::open(root)?;
-    Ok(checkpoint::peek(&folder)?.is_some_and(|header| header.isa == StateHeader::BF16))
+    Ok(checkpoint::peek(&folder)?.is_some_and(|header| header.is_bf16()))
 }
 
 /// Goes on with a run from its last checkpoint, or from the start if it has none yet. Returns at once if it

@@ -4,7 +4,6 @@ use std::process::{Command, Stdio};
 
 use hectare_kernels::Isa;
 use hectare_kernels::threads::current_threads;
-use hectare_train::available_bytes;
 
 use crate::args::BenchArgs;
 use crate::bench::machine::Machine;
@@ -12,7 +11,7 @@ use crate::bench::network::{self, Files};
 use crate::bench::report::{Measurement, Report};
 use crate::bench::stopwatch::Plan;
 use crate::bench::workload::{Work, Workload, all};
-use crate::failure::{Answer, Failure, OrFail};
+use crate::failure::{Answer, Failure, OrFail, check_memory};
 use crate::{console, output};
 
 /// Measures the workloads asked for and prints their figures.
@@ -29,7 +28,7 @@ pub fn run(args: &BenchArgs, threads: Option<usize>) -> Result<Answer, Failure> 
     let report = match (&wanted[..], args.only.is_empty()) {
         ([workload], false) => {
             check_files(&files, workload)?;
-            check_memory(workload)?;
+            check_fits(workload)?;
             Report { machine: Machine::here(), workloads: vec![measure(workload, &files, args)?] }
         }
         _ if !files.is_empty() => {
@@ -76,19 +75,9 @@ fn check_files(files: &Files, workload: &Workload) -> Result<(), Failure> {
     files.save.as_deref().map_or(Ok(()), output::check_file)
 }
 
-fn check_memory(workload: &Workload) -> Result<(), Failure> {
+fn check_fits(workload: &Workload) -> Result<(), Failure> {
     let needed = network::needed_bytes(workload)?;
-    let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-    match available_bytes() {
-        Some(available) if needed > available => Err(Failure::input(format_args!(
-            "{} needs about {:.1} GiB of memory and {:.1} GiB are available",
-            workload.name,
-            gib(needed),
-            gib(available)
-        ))
-        .help("measure a smaller one (--list)")),
-        _ => Ok(()),
-    }
+    check_memory(format_args!("{} needs about", workload.name), needed, "measure a smaller one (--list)")
 }
 
 /// Measures one workload in this process.
@@ -107,7 +96,7 @@ fn in_processes(wanted: &[Workload], args: &BenchArgs, threads: Option<usize>) -
     let program = std::env::current_exe().or_work()?;
     let mut workloads = Vec::new();
     for (index, workload) in wanted.iter().enumerate() {
-        if let Err(failure) = check_memory(workload) {
+        if let Err(failure) = check_fits(workload) {
             console::warn(format_args!("left out: {failure}"));
             continue;
         }

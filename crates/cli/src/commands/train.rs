@@ -92,7 +92,7 @@ fn config(task: &TaskArgs, threads: Option<usize>) -> Result<TrainConfig, Failur
     if config.labels.is_none() && scene_files::is_scene(&config.train) {
         return Err(scene(&config.train));
     }
-    if config.init.as_deref().is_some_and(|init| init == Path::new("imagenet")) {
+    if config.init.as_deref().is_some_and(download::is_imagenet) {
         // The last layer of torchvision's file is for ImageNet's thousand classes.
         config.partial = true;
         config.init = Some(download::published(download::imagenet(config.model), settings.offline)?);

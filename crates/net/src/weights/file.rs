@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::tensor::{Kind, Stored};
 use super::{InputOrder, METADATA_KEY, Tensor, WeightError, mapping, torch};
-use crate::{BufferKind, ModelCard, Params};
+use crate::{BufferKind, ModelCard, Params, temporary_in};
 
 /// Bytes that a header may have; the format's own limit.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -152,12 +152,7 @@ pub fn write(path: impl AsRef<Path>, card: &ModelCard, params: &Params) -> Resul
     });
     let metadata = HashMap::from([(METADATA_KEY.to_owned(), card.to_json())]);
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    // Temporary files are for their owner only; a weight file is as readable as other new files.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary =
-        builder.prefix(".weights-").tempfile_in(folder).map_err(|error| WeightError::io(path, error))?;
+    let temporary = temporary_in(folder, ".weights-").map_err(|error| WeightError::io(path, error))?;
     safetensors::serialize_to_file(trained.chain(statistics), Some(metadata), temporary.path()).map_err(
         |error| match error {
             safetensors::SafeTensorError::IoError(error) => WeightError::io(path, error),

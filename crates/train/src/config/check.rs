@@ -249,15 +249,16 @@ impl TrainConfig {
                 format!("is longer than the run of {epochs}"),
             );
         }
-        let none = Epochs::None;
-        for (key, list) in [
-            ("keep_epochs", &self.keep_epochs),
-            ("snapshot_epochs", self.snapshot_epochs.as_ref().unwrap_or(&none)),
-        ] {
-            if let Some(late) = list.after(self.epochs) {
-                return self.bad(key, list, format!("epoch {late} is after the last, {}", self.epochs));
-            }
+        if let Some((key, list, late)) = self.late_epochs().next() {
+            return self.bad(key, list, format!("epoch {late} is after the last, {}", self.epochs));
         }
         Ok(())
+    }
+
+    /// The settings that are lists of epochs to keep something of and name one after the last, with the list and that epoch.
+    pub(crate) fn late_epochs(&self) -> impl Iterator<Item = (&'static str, &Epochs, usize)> {
+        [("keep_epochs", Some(&self.keep_epochs)), ("snapshot_epochs", self.snapshot_epochs.as_ref())]
+            .into_iter()
+            .filter_map(|(key, list)| Some((key, list?, list?.after(self.epochs)?)))
     }
 }

@@ -8,7 +8,6 @@ use super::epoch::next_step;
 use super::session::Run;
 use super::validate::Set;
 use crate::clock;
-use crate::config::Epochs;
 use crate::error::TrainError;
 use crate::files;
 use crate::optimiser::Optimiser;
@@ -93,17 +92,12 @@ impl Run<'_> {
 
     /// Says which of the epochs that something is to be kept of do not come.
     fn name_late_epochs(&self) -> Result<(), TrainError> {
-        let none = Epochs::None;
-        for (flag, list) in [
-            ("--keep-epochs", &self.config.keep_epochs),
-            ("--snapshot-epochs", self.config.snapshot_epochs.as_ref().unwrap_or(&none)),
-        ] {
-            if let Some(late) = list.after(self.config.epochs) {
-                self.say(&format!(
-                    "{flag} {list}: epoch {late} is after the last, {}, and left out",
-                    self.config.epochs
-                ))?;
-            }
+        for (key, list, late) in self.config.late_epochs() {
+            self.say(&format!(
+                "--{} {list}: epoch {late} is after the last, {}, and left out",
+                key.replace('_', "-"),
+                self.config.epochs
+            ))?;
         }
         Ok(())
     }

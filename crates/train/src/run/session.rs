@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
             return Err(problem("does not belong to the network, optimiser and seed of config.toml".into()));
         }
         if header.isa != self.isa.name() {
-            let began_in_bf16 = header.isa == StateHeader::BF16;
+            let began_in_bf16 = header.is_bf16();
             let differ = match began_in_bf16 == self.isa.is_bf16() {
                 true => "its last digits will differ".to_owned(),
                 false => {

@@ -61,6 +61,19 @@ pub enum Speck {
     Pixels(usize),
 }
 
+impl Speck {
+    /// The number of pixels; `pixel_m2` gives a pixel's square metres, if it takes them to say.
+    ///
+    /// # Errors
+    /// Those of `pixel_m2`.
+    pub fn pixels<E>(self, pixel_m2: impl FnOnce() -> Result<f64, E>) -> Result<usize, E> {
+        match self {
+            Speck::Pixels(pixels) => Ok(pixels),
+            Speck::Hectares(area_ha) => Ok((area_ha * 1e4 / pixel_m2()?).ceil() as usize),
+        }
+    }
+}
+
 /// A resolution; 0 stands for the model's own.
 fn metres(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hectare_map::{
-    Levels, MapError, MapFile, MapSettings, Mapper, PixelAreas, Recipe, Resampled, Scale, Scene, SceneCard,
-    SceneInfo, sieve, sieve_bytes,
+    Levels, MapError, MapFile, MapSettings, Mapper, Recipe, Resampled, Scale, Scene, SceneCard, SceneInfo,
+    sieve, sieve_bytes,
 };
 
 use super::resampling;
@@ -13,7 +13,7 @@ use super::scene_args::Speck;
 use super::scene_model::SceneModel;
 use crate::args::PredictArgs;
 use crate::commands::area;
-use crate::failure::{Answer, Failure, OrFail};
+use crate::failure::{Answer, Failure, OrFail, check_memory};
 use crate::progress::Counter;
 use crate::{console, output, scene_files};
 
@@ -245,41 +245,22 @@ fn unless_empty<T>(made: Result<T, MapError>, jobs: &[Job]) -> Result<Option<T>,
 /// Refuses specks whose number of pixels is not known, or that need more memory than there is.
 fn check_specks(speck: Speck, info: &SceneInfo) -> Result<(), Failure> {
     let name = info.path.display();
-    let pixels = match (speck, info.pixel_m()) {
-        (Speck::Pixels(pixels), _) => pixels,
-        (Speck::Hectares(area_ha), Some(pixel_m)) => (area_ha * 1e4 / pixel_m.powi(2)).ceil() as usize,
-        (Speck::Hectares(_), None) => {
-            return Err(Failure::input(format_args!(
-                "{name} has no coordinate system that tells the area of specks"
-            ))
-            .help("give it in pixels (--sieve 20px)"));
-        }
-    };
+    let pixels = speck.pixels(|| {
+        info.pixel_m().map(|pixel_m| pixel_m.powi(2)).ok_or_else(|| {
+            Failure::input(format_args!("{name} has no coordinate system that tells the area of specks"))
+                .help("give it in pixels (--sieve 20px)")
+        })
+    })?;
     let needed = sieve_bytes(info.width, info.height, pixels).or_input()?;
-    let available = hectare_train::available_bytes().unwrap_or(u64::MAX);
-    if needed > available {
-        let gib = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
-        return Err(Failure::input(format_args!(
-            "{name}: to take out specks of less than {pixels} pixels would need {:.1} GiB of memory and {:.1} GiB are \
-             available",
-            gib(needed),
-            gib(available)
-        ))
-        .help("take a smaller area (--sieve)"));
-    }
-    Ok(())
+    let what = format_args!("{name}: to take out specks of less than {pixels} pixels would need");
+    check_memory(what, needed, "take a smaller area (--sieve)")
 }
 
 /// Takes the specks out of a finished map.
 fn without_specks(path: &Path, speck: Speck) -> Result<(), Failure> {
     let mut map = MapFile::open(path).or_work()?;
-    let pixels = match speck {
-        Speck::Pixels(pixels) => pixels,
-        Speck::Hectares(area_ha) => {
-            let areas: PixelAreas = area::pixel_areas(&map, None)?;
-            (area_ha * 1e4 / areas.row_m2(map.height() / 2)).ceil() as usize
-        }
-    };
+    let pixels = speck
+        .pixels(|| -> Result<f64, Failure> { Ok(area::pixel_areas(&map, None)?.row_m2(map.height() / 2)) })?;
     let counter = Counter::new("rows sieved");
     let changed = sieve(&mut map, pixels, path, &|done, total| counter.set(done, total)).or_work()?;
     counter.finish();
